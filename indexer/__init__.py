@@ -1,0 +1,1 @@
+"""Chunks become searchable: embedded, swapped in by revision, searched without a mix."""

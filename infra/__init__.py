@@ -1,0 +1,1 @@
+"""Adapters that all share, and the wiring that knows every class."""

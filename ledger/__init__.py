@@ -1,0 +1,1 @@
+"""What became of every page: the one component that remembers."""

@@ -1,0 +1,1 @@
+"""A page image becomes Markdown, by an engine behind one small port."""
