@@ -38,14 +38,23 @@ class Batcher(Generic[In, Out]):
     async def _run(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._items_max, len(self._waiting)))]
+            answers = [answer for _, answer in batch]
             try:
                 outputs = await self._call([item for item, _ in batch])
-                for (_, answer), output in zip(batch, outputs, strict=True):
-                    if not answer.done():
-                        answer.set_result(output)
+                for answer, output in zip(answers, outputs, strict=True):
+                    _resolve(answer, output)
             except BaseException as error:
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
+                _fail(answers, error)
                 if not isinstance(error, Exception):
                     raise
+
+
+def _resolve(answer: "asyncio.Future[Out]", output: Out) -> None:
+    if not answer.done():
+        answer.set_result(output)
+
+
+def _fail(answers: "Sequence[asyncio.Future[Out]]", error: BaseException) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)

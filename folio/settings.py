@@ -158,6 +158,19 @@ def origins(**sources: Any) -> dict[str, str]:
     return {key: origin for origin, layer in layers(**sources) for key in _flat(layer)}
 
 
+def described(settings: Settings, **sources: Any) -> list[dict[str, str]]:
+    """Every setting as key, value, origin and description, for people."""
+    origin = origins(**sources)
+    rows = []
+    for key in known_keys():
+        section, _, name = key.rpartition(".")
+        place: BaseModel = getattr(settings, section) if section else settings
+        description = type(place).model_fields[name].description or ""
+        value = str(getattr(place, name))
+        rows.append({"key": key, "value": value, "origin": origin.get(key, "default"), "description": description})
+    return rows
+
+
 def known_keys() -> list[str]:
     """All dotted keys, in order."""
     keys = []

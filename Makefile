@@ -1,0 +1,62 @@
+# Everything a developer runs. `make help` lists it; CI calls these targets and nothing else.
+
+VENV   := .venv
+PY     := $(VENV)/bin/python
+UV     := $(VENV)/bin/uv
+STAMP  := $(VENV)/.folio-ready
+PYTHON ?= python3
+# TORCH=cpu installs PyTorch's small CPU build from PyTorch's own index (1 GB instead of 6 GB).
+TORCH  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check faults bench kafka lock fix wheel clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make the environment in .venv (silent when there is nothing to do)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("folio needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make setup PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 1; }
+	@test -x $(UV) || $(PY) -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
+	@echo "Installing what folio needs into $(VENV) (about 6 GB on Linux, most of it PyTorch) ..."
+	@if [ -n "$(TORCH)" ]; then VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --torch-backend $(TORCH) --no-verify-hashes -r requirements.lock; \
+	 else VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet requirements.lock; fi
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+run: setup ## the example documents through the whole pipeline, a cited answer, then serve (ONCE=1: end after the answer)
+	@$(VENV)/bin/folio demo $(if $(ONCE),,--serve)
+
+test: setup ## the everyday tests
+	@$(PY) -m pytest
+
+check: setup ## ruff, mypy strict, the import contracts
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
+
+faults: setup ## the long one: kill -9 at every fail point, and 200 random kills
+	@$(PY) -m pytest tests/faults -m faults --timeout 3600
+
+bench: setup ## every benchmark that needs no GPU, references beside ours
+	@for each in overhead memory first_page chunking_speed index_speed; do echo "== $$each"; $(PY) benchmarks/$$each.py || exit 1; done
+
+fix: setup ## format and mend what ruff can mend
+	@$(VENV)/bin/ruff format --quiet . && $(VENV)/bin/ruff check --quiet --fix .
+
+kafka: ## a real Kafka broker on 127.0.0.1:9092 without Docker (STOP=1 stops it)
+	@infra/deploy/kafka/broker.sh $(if $(STOP),stop,start)
+
+lock: ## write requirements.lock anew (names no download address)
+	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(PY) -m pip install --quiet 'uv>=0.13'; }
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --extra dev pyproject.toml -o requirements.lock
+
+wheel: setup ## build the wheel into dist/
+	@VIRTUAL_ENV=$(VENV) $(UV) build --quiet --wheel
+
+clean: ## remove what make made, and the demo's state
+	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .folio

@@ -1,0 +1,161 @@
+"""`folio add`: which files, handing them over, and waiting until they are searchable."""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from console.client import Refused
+from console.progress import Progress
+from console.session import Session
+from folio.ids import TENANT_DEFAULT, doc_of
+from folio.settings import Settings
+from infra.places import LEDGER_FILE
+from ledger import audit
+
+SUFFIXES = frozenset({".pdf", ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
+"""What is taken from a folder; a file that is named is taken whatever it is called, its content decides."""
+
+SETTLED = frozenset({"searchable", "searchable with gaps", "failed", "cancelled", "deleted"})
+POLL_S = 0.15
+OWNER_CHECK_S = 2.0
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to hand over, and what to call it."""
+
+    path: Path
+    name: str
+    document: str | None
+    uri: str
+
+
+@contextmanager
+def collect(paths: Sequence[str], *, name: str | None, document: str | None) -> Iterator[list[File]]:
+    """All files that the arguments name; stdin becomes a temporary file. Raises BadParameter (exit 2)."""
+    with tempfile.TemporaryDirectory(prefix="folio-") as scratch:
+        files: list[File] = []
+        for given in paths:
+            if given == "-":
+                files.append(_from_stdin(Path(scratch), name, document))
+            else:
+                files += [_file(path, document) for path in _under(Path(given))]
+        if document is not None and len(files) > 1:
+            raise typer.BadParameter(f"--id names one document, but {len(files)} files were given")
+        yield files
+
+
+def add_all(session: Session, settings: Settings, files: Sequence[File], *, wait: bool, talk: bool = True) -> list[Result]:
+    """Hand over all files, then wait until each is settled. One bad file does not hold up the others."""
+    results = [_put(session, file) for file in files]
+    waiting = [result for result in results if result["state"] == "queued"]
+    if wait and waiting:
+        wait_until_settled(session, settings, waiting, talk=talk)
+    return results
+
+
+def wait_until_settled(session: Session, settings: Settings, results: list[Result], *, talk: bool) -> list[Result]:
+    """Follow the ledger until every result's version is settled; fills in what became of each."""
+    ledger = settings.data / LEDGER_FILE
+    pending = list(results)
+    checked = time.monotonic()
+    with Progress(talk=talk) as progress:
+        while pending:
+            for result in list(pending):
+                known = audit.document(ledger, doc_of(TENANT_DEFAULT, result["document"]))
+                if known is None or known.version < result["version"]:
+                    continue
+                result.update(_became(known))
+                progress.show(result)
+                if known.state in SETTLED:
+                    pending.remove(result)
+            if time.monotonic() - checked > OWNER_CHECK_S:
+                checked = time.monotonic()
+                progress.waits_for(_waits_for(session))
+            if pending:
+                time.sleep(POLL_S)
+    return results
+
+
+def sentences(results: Sequence[Result]) -> Iterator[str]:
+    """One line a document, for people."""
+    for result in results:
+        document, state = result["document"], result["state"]
+        if result.get("outcome") == "unchanged":
+            yield f"{document}: already there, nothing to do (version {result['version']})"
+        elif state in ("failed", "refused", "cancelled"):
+            yield f"{document}: {state}: {result['cause'] or 'error'}: {result['detail']}"
+        elif state == "queued":
+            yield f"{document}: acknowledged, not read yet"
+        else:
+            again = " (new version)" if result.get("outcome") == "changed" else ""
+            gaps = f", gaps: {_gaps(result['gaps'])}" if result["gaps"] else ""
+            counts = f"{result['pages']} pages, {result['chunks']} chunks, {result['embedded']} embedded"
+            yield f"{document}: {state}{again}: {counts}{gaps}"
+
+
+def _gaps(gaps: dict[int, str]) -> str:
+    return ", ".join(f"page {page} ({cause})" for page, cause in gaps.items())
+
+
+def _put(session: Session, file: File) -> Result:
+    try:
+        done = session.call(
+            lambda client: client.put(file.path, name=file.name, document=file.document, uri=file.uri)
+        )
+    except Refused as error:
+        nothing = {"document": file.document or file.name, "version": 0, "outcome": "refused"}
+        return nothing | {"state": "refused", "cause": error.cause, "detail": str(error)}
+    return done | {"state": "unchanged" if done["outcome"] == "unchanged" else "queued"}
+
+
+def _became(known: audit.DocumentStatus) -> Result:
+    return {
+        "state": known.state,
+        "pages": known.page_count or known.pages_ok + known.pages_failed,
+        "pages_read": known.pages_ok + known.pages_failed,
+        "chunks": known.chunks,
+        "embedded": known.embedded,
+        "gaps": {page.page: str(page.cause) for page in known.pages if page.status == "failed"},
+        "cause": known.cause,
+        "detail": known.detail or known.sentence,
+    }
+
+
+def _waits_for(session: Session) -> str:
+    """What the stages wait for, in words; also finds out that the owner is gone, and becomes the next one."""
+    stages = session.call(lambda client: client.stages())["stages"]
+    return "; ".join(f"{stage['stage']}: {stage['waits_for']}" for stage in stages if not stage["ready"])
+
+
+def _from_stdin(scratch: Path, name: str | None, document: str | None) -> File:
+    path = scratch / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return File(path, name or "stdin", document, "")
+
+
+def _under(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
+        found = [one for one in found if not any(part.startswith(".") for part in one.relative_to(path).parts)]
+        if not found:
+            raise typer.BadParameter(f"{path}: no PDF or image in this folder ({', '.join(sorted(SUFFIXES))})")
+        return found
+    if not path.is_file():
+        raise typer.BadParameter(f"{path}: there is no such file or folder")
+    return [path]
+
+
+def _file(path: Path, document: str | None) -> File:
+    return File(path, path.name, document, path.resolve().as_uri())

@@ -1,0 +1,151 @@
+"""The owner's HTTP API on loopback: the same schema that the command line prints and the web page will use."""
+
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+
+from folio import __version__
+from folio.errors import Cause, FolioError, Gone, Permanent, Transient
+from folio.ids import TENANT_DEFAULT, doc_of
+from folio.records import Hit
+from infra.intake import Named
+from infra.run import Owner
+from ledger import audit
+
+Document = Annotated[str, Query(min_length=1, max_length=512)]
+STATUS_OF_CAUSE = {Cause.TOO_LARGE: 413, Cause.DISK_FULL: 507, Cause.UNSUPPORTED_TYPE: 415}
+
+
+class Question(BaseModel):
+    """A search: `document` restricts it to one document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str = Field(min_length=1, max_length=4000)
+    k: int = Field(default=5, ge=1, le=100)
+    document: str | None = None
+
+
+class Answer(BaseModel):
+    hits: list[Hit]
+
+
+def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI:
+    """The app over one open owner; every call but /healthz wants `Authorization: Bearer <token>`."""
+    app = FastAPI(title="folio", version=__version__, docs_url=None, redoc_url=None)
+    allowed = [Depends(_with_token(token))]
+    _add_errors(app)
+    _add_health(app, owner)
+
+    @app.post("/v1/search", dependencies=allowed)
+    async def search(question: Question) -> Answer:
+        """Passages that answer, best first, each with document, version, pages and boxes."""
+        return Answer(hits=await owner.search(question.question, k=question.k, document=question.document))
+
+    @app.get("/v1/documents", dependencies=allowed)
+    def documents() -> dict[str, Any]:
+        return {"documents": [status.model_dump(mode="json") for status in audit.documents(owner.ledger_file)]}
+
+    @app.get("/v1/documents/status", dependencies=allowed)
+    def status(document: Document) -> dict[str, Any]:
+        """One document with every page."""
+        known = audit.document(owner.ledger_file, doc_of(TENANT_DEFAULT, document))
+        if known is None:
+            raise HTTPException(404, f"there is no document {document!r}")
+        return known.model_dump(mode="json")
+
+    @app.put("/v1/documents", dependencies=allowed, status_code=202)
+    async def put(request: Request, response: Response, name: Document, document: str | None = None, uri: str = "") -> dict[str, Any]:
+        """The body is the file. 202: acknowledged, will be searchable. 200: the same bytes are there already."""
+        async with _received(request, owner) as path:
+            done = await owner.intake.put(path, Named(name=name, document=document, uri=uri))
+        response.status_code = 200 if done.outcome == "unchanged" else 202
+        return asdict(done)
+
+    @app.delete("/v1/documents", dependencies=allowed, status_code=202)
+    async def delete(document: Document) -> dict[str, Any]:
+        return asdict(await owner.intake.delete(document))
+
+    @app.post("/v1/documents/cancel", dependencies=allowed, status_code=202)
+    async def cancel(document: Document) -> dict[str, Any]:
+        return asdict(await owner.intake.cancel(document))
+
+    @app.get("/v1/documents/picture", dependencies=allowed)
+    async def picture(document: Document, page: Annotated[int, Query(ge=1)]) -> Response:
+        """JPEG of one page."""
+        return Response(await owner.picture(document, page), media_type="image/jpeg")
+
+    @app.get("/v1/stages", dependencies=allowed)
+    async def stages() -> dict[str, Any]:
+        return {"stages": [asdict(status) for status in await owner.stages()], "idle": await owner.idle()}
+
+    @app.post("/v1/stop", dependencies=allowed, status_code=202)
+    async def stop_owner() -> dict[str, str]:
+        stop()
+        return {"owner": "stopping"}
+
+    return app
+
+
+def _add_health(app: FastAPI, owner: Owner) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "failed" if owner.failed.done() else "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        waiting = {status.stage: status.waits_for for status in await owner.stages() if not status.ready}
+        return JSONResponse({"ready": not waiting, "waiting": waiting}, 503 if waiting else 200)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(FolioError)
+    async def explain(_: Request, error: FolioError) -> JSONResponse:
+        cause = error.cause if isinstance(error, Permanent | Transient) else None
+        if isinstance(error, Gone):
+            return JSONResponse({"detail": str(error), "cause": Cause.IMAGE_EXPIRED}, 410)
+        if cause is None:
+            return JSONResponse({"detail": str(error), "cause": None}, 404 if "no document" in str(error) else 400)
+        status = STATUS_OF_CAUSE.get(cause, 503 if isinstance(error, Transient) else 422)
+        return JSONResponse({"detail": str(error), "cause": cause}, status)
+
+    @app.exception_handler(ValueError)
+    async def refuse(_: Request, error: ValueError) -> JSONResponse:
+        return JSONResponse({"detail": str(error), "cause": None}, 422)
+
+
+def _with_token(token: str) -> Callable[[Request], None]:
+    def check(request: Request) -> None:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not secrets.compare_digest(given.encode(), token.encode()):
+            raise HTTPException(401, "the token in <data>/owner.json is wanted as: Authorization: Bearer <token>")
+
+    return check
+
+
+@asynccontextmanager
+async def _received(request: Request, owner: Owner) -> AsyncIterator[Path]:
+    """The body in a temporary file beside the blobs, refused as soon as it is larger than allowed."""
+    bytes_max = owner.settings.ingest.file_bytes_max
+    received = 0
+    with tempfile.NamedTemporaryFile(dir=owner.settings.data, prefix="incoming-") as file:
+        async for part in request.stream():
+            received += len(part)
+            if received > bytes_max:
+                raise Permanent(Cause.TOO_LARGE, f"more than {bytes_max:,} bytes (ingest.file_bytes_max)")
+            file.write(part)
+        file.flush()
+        yield Path(file.name)

@@ -1,0 +1,57 @@
+"""`folio run`: own the folder, say where, serve until Ctrl-C or SIGTERM, leave cleanly."""
+
+import asyncio
+import json
+import signal
+import sys
+
+from console.session import Session, serve
+from folio.errors import FolioError
+from folio.settings import Settings
+from infra.lock import Address, Owned, owner_of
+
+
+def run_until_stopped(settings: Settings, *, as_json: bool) -> None:
+    """Raises FolioError when somebody else owns the folder, or when a stage cannot go on."""
+    try:
+        asyncio.run(_run(settings, as_json=as_json))
+    except Owned:
+        other = owner_of(settings.data, wait_s=5)
+        where = f" (process {other.pid}, port {other.port})" if other else ""
+        raise FolioError(f"{settings.data} is owned by another folio{where}: stop it, or use another --data") from None
+
+
+async def _run(settings: Settings, *, as_json: bool) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def ready(address: Address) -> None:
+        if as_json:
+            print(json.dumps({"pid": address.pid, "host": address.host, "port": address.port}), flush=True)
+        _say(f"folio owns {settings.data} and listens on http://{address.host}:{address.port}")
+        _say("other folio commands with the same --data find it by themselves; Ctrl-C stops")
+
+    await serve(settings, stop, ready)
+    _say("stopped; everything acknowledged is kept")
+
+
+def hold(session: Session, settings: Settings) -> None:
+    """Serve on in this process until Ctrl-C; a session that talks to another owner has nothing to hold."""
+    address = session.address
+    if not session.is_owner:
+        _say(f"served by process {address.pid} on http://{address.host}:{address.port}")
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _say(f"folio serves {settings.data} on http://{address.host}:{address.port}; ask in another terminal, Ctrl-C stops:")
+    _say('  .venv/bin/folio search "your question"')
+    try:
+        while session.wait(3600.0):
+            pass
+    except KeyboardInterrupt:
+        session.close()
+        _say("stopped; everything acknowledged is kept")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

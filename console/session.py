@@ -1,0 +1,191 @@
+"""A command's way to an owner: the living one over HTTP, or this very process while the command lasts."""
+
+import asyncio
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
+
+from console.client import Client, OwnerGone
+from folio.errors import FolioError
+from folio.settings import Settings
+from infra.lock import Address, Owned, owner_of
+
+T = TypeVar("T")
+STARTING_S_MAX = 30.0
+TRIES_MAX = 5
+
+
+class Session:
+    """Calls go to whoever owns the data folder; when that one ends, the next call finds or becomes the next owner."""
+
+    def __init__(self, settings: Settings, *, port: int = 0) -> None:
+        self._settings = settings
+        self._port = port
+        self._own: OwnerThread | None = None
+        self._client: Client | None = None
+
+    @property
+    def is_owner(self) -> bool:
+        return self._own is not None
+
+    def call(self, ask: Callable[[Client], T]) -> T:
+        """Ask the owner; once more if it ended in between. Raises Refused, FolioError."""
+        for _ in range(TRIES_MAX):
+            try:
+                return ask(self._connected())
+            except OwnerGone:
+                self._client = None
+                if self._own is not None:
+                    self._own.check()
+        raise FolioError("folio processes come and go too quickly here: run `folio run` in one terminal")
+
+    @property
+    def address(self) -> Address:
+        return self._connected().address
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass; False when the owner in this process ended (raises what ended it)."""
+        if self._own is None:
+            time.sleep(seconds)
+            return owner_of(self._settings.data) is not None
+        self._own.join(seconds)
+        self._own.check()
+        return self._own.is_alive()
+
+    def close(self) -> None:
+        if self._own is not None:
+            self._own.stop()
+            self._own = None
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            address = owner_of(self._settings.data, wait_s=STARTING_S_MAX)
+            self._client = Client(address or self._become_owner())
+        return self._client
+
+    def _become_owner(self) -> Address:
+        server = self._settings.server.model_copy(update={"port": self._port})
+        own = OwnerThread(self._settings.model_copy(update={"server": server}))
+        try:
+            address = own.start()
+        except Owned:  # somebody was quicker
+            other = owner_of(self._settings.data, wait_s=STARTING_S_MAX)
+            return other or self._become_owner()
+        self._own = own
+        return address
+
+
+@contextmanager
+def open_session(settings: Settings, *, port: int = 0) -> Iterator[Session]:
+    """A session for one command; `port` is where this process listens if it becomes the owner, 0 anywhere."""
+    session = Session(settings, port=port)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+class OwnerThread:
+    """An owner with its API in a thread of this process, for as long as one command lasts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._address: Address | None = None
+        self._error: BaseException | None = None
+        self._up = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="owner", daemon=True)
+
+    def start(self) -> Address:
+        self._thread.start()
+        self._up.wait()
+        self.check()
+        assert self._address is not None
+        return self._address
+
+    def check(self) -> None:
+        """Raise what ended the owner, if something did."""
+        if self._error is not None:
+            raise self._error
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._up.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+
+        def ready(address: Address) -> None:
+            self._address = address
+            self._up.set()
+
+        await serve(self._settings, self._stop, ready)
+
+
+async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Address], None]) -> None:
+    """Own the folder and answer the API until `stop`, or until a stage cannot go on (then raises its error)."""
+    import os
+
+    import uvicorn
+
+    from console.api import create_app
+    from folio import telemetry
+    from infra.lock import publish
+    from infra.run import open_owner
+
+    class Server(uvicorn.Server):
+        def capture_signals(self) -> Any:
+            return nullcontext()  # signals are the command's to handle
+
+    telemetry.configure(level=settings.telemetry.level, json=settings.telemetry.json_lines)
+    async with open_owner(settings) as owner:
+        listening = _listen(settings.server.host, settings.server.port)
+        token = secrets.token_urlsafe(24)
+        server = Server(uvicorn.Config(create_app(owner, token, stop=stop.set), log_level="error", lifespan="off"))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        address = Address(os.getpid(), settings.server.host, listening.getsockname()[1], token)
+        publish(settings.data, address)
+        ready(address)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, owner.failed, serving}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        server.should_exit = True
+        await serving
+        if owner.failed.done():
+            owner.failed.result()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket; any free port when the wanted one is taken."""
+    for wanted in (port, 0):
+        listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, wanted))
+        except OSError as error:
+            listening.close()
+            if wanted == 0:
+                raise FolioError(f"cannot listen on {host}: {error.strerror}") from None
+        else:
+            return listening
+    raise AssertionError("one of the two ports was tried last")

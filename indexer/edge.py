@@ -1,0 +1,103 @@
+"""The embedded Store: Qdrant Edge in a child process, kept in one folder, owned by one process at a time."""
+
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from folio.batching import Batcher
+from folio.child import Child
+from folio.errors import Cause
+from folio.ids import Doc
+from indexer.steady import Steady
+from indexer.store import Head, Point, Scored, Totals, Vector, Where
+
+
+class EdgeStore:
+    """A folder belongs to one dimension (one generation). The process starts at the first call and again after it died."""
+
+    def __init__(self, path: Path, *, dimension: int) -> None:
+        self._dimension = dimension
+        child = Child("indexer.edge_process:EdgeProcess", {"path": str(path), "dimension": dimension})
+        self._process = Steady(child, died=Cause.STORE_DOWN, what="the index process")
+        self._flush: Batcher[None, None] = Batcher(self._flush_once)
+        self._asked_s = time.monotonic()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that holds the index, for those who measure it."""
+        return self._process.pid
+
+    async def open(self) -> None:
+        await self.totals()
+
+    async def heads(self, docs: Collection[Doc]) -> dict[Doc, Head]:
+        found = [Head.of(payload) for payload in await self._call("heads", list(docs))]
+        return {head.doc: head for head in found}
+
+    async def raise_head(self, head: Head, *, over: int | None = None) -> None:
+        await self._call("raise_head", head.payload(), over)
+
+    async def upsert(self, points: Sequence[Point]) -> None:
+        if points:
+            rows = np.stack([point.vector for point in points]).astype(np.float32, copy=False)
+            await self._call("upsert", [p.id for p in points], rows.tobytes(), [p.payload for p in points])
+
+    async def count(self, doc: Doc, revision: int) -> int:
+        return int(await self._call("count", doc, revision))
+
+    async def vectors(self, doc: Doc) -> dict[str, Vector]:
+        found: dict[str, Vector] = {}
+        following = None
+        while True:
+            hashes, rows, following = await self._call("vectors", doc, following)
+            found.update(zip(hashes, np.frombuffer(rows, np.float32).reshape(len(hashes), -1), strict=True))
+            if following is None:
+                return found
+
+    async def sweep(self, head: Head) -> None:
+        await self._call("sweep", head.doc, head.revision, head.seen)
+
+    async def search(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
+        asked = vector.astype(np.float32, copy=False).tobytes()
+        found = await self._call("search", asked, limit, where.tenant, where.doc, dict(where.pins))
+        return [Scored(score, payload) for score, payload in found]
+
+    async def flush(self) -> None:
+        """Callers that come while a flush runs share the next one."""
+        await self._flush(None)
+
+    async def totals(self) -> Totals:
+        return Totals(*await self._call("totals"))
+
+    async def all_heads(self) -> AsyncIterator[Head]:
+        following = None
+        while True:
+            payloads, following = await self._call("heads_page", following)
+            for payload in payloads:
+                yield Head.of(payload)
+            if following is None:
+                return
+
+    async def maintain(self, *, quiet_s: float = 30.0) -> bool:
+        """Build graphs and drop deleted points, if nobody has asked anything for `quiet_s`. Whether something was done.
+
+        Who asks while it runs waits until it is finished: seconds at 20,000 points, a minute at 200,000.
+        """
+        if time.monotonic() - self._asked_s < quiet_s:
+            return False
+        return bool(await self._process.call("optimize"))
+
+    async def close(self) -> None:
+        await self._flush.drain()
+        await self._process.close()
+
+    async def _flush_once(self, askers: Sequence[None]) -> Sequence[None]:
+        await self._call("flush")
+        return askers
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        self._asked_s = time.monotonic()
+        return await self._process.call(method, *args)

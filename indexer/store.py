@@ -1,0 +1,134 @@
+"""The Store port: points that belong to one revision of a document each, and the head that says which is visible."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from folio.ids import Doc, tenant_of
+
+Vector = NDArray[np.float32]
+
+POINTS_MAX = 256
+"""Points of one upsert: what a search may have to wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a document's readers see (`revision`), and the highest revision handled (`seen`).
+
+    They differ when a revision changed nothing. `chunks`, `manifest`, `version` and `deleted` describe `revision`.
+    """
+
+    doc: Doc
+    revision: int
+    seen: int
+    manifest: str = ""
+    chunks: int = 0
+    version: int = 0
+    deleted: bool = False
+
+    def payload(self) -> dict[str, Any]:
+        return {**asdict(self), "tenant": tenant_of(self.doc)}
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any]) -> "Head":
+        return cls(**{name: payload[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One chunk of one revision, as stored. The payload holds doc, tenant, revision, chunk_id and embed_hash."""
+
+    id: str
+    vector: Vector
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A point that a search found."""
+
+    score: float
+    payload: dict[str, Any]
+
+    @property
+    def doc(self) -> Doc:
+        return Doc(self.payload["doc"])
+
+    @property
+    def revision(self) -> int:
+        return int(self.payload["revision"])
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a search may look at. Of a document in `pins`, only the points of that revision."""
+
+    tenant: str
+    doc: Doc | None = None
+    pins: Mapping[Doc, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Everything that lies in the store. A sound index has as many points as its heads have chunks."""
+
+    points: int
+    heads: int
+
+
+class Store(Protocol):
+    """Each call is one request, atomic by itself and no more; what needs several is swap.py's and search.py's to order.
+
+    Raises Transient(store_down) when the store is away and Transient(disk_full) when nothing could be written.
+    """
+
+    async def open(self) -> None:
+        """Make ready. Raises FolioError when the store cannot be used, saying why."""
+        ...
+
+    async def heads(self, docs: Collection[Doc]) -> dict[Doc, Head]:
+        """The heads of those documents that have one."""
+        ...
+
+    async def raise_head(self, head: Head, *, over: int | None = None) -> None:
+        """Write `head` unless one with the same or a higher `seen` is there; with `over`, only if that revision is visible.
+
+        Whether it was written is known by reading it again: somebody may have raised it further.
+        """
+        ...
+
+    async def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, at most POINTS_MAX; the same again changes nothing."""
+        ...
+
+    async def count(self, doc: Doc, revision: int) -> int:
+        """How many points of that revision are there, exactly."""
+        ...
+
+    async def vectors(self, doc: Doc) -> dict[str, Vector]:
+        """The vectors of all points of the document, by embed_hash."""
+        ...
+
+    async def sweep(self, head: Head) -> None:
+        """Delete the document's points that can never be visible again: not of `revision`, and not above `seen`."""
+        ...
+
+    async def search(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
+        """The nearest points, best first."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything written so far survives a power cut."""
+        ...
+
+    async def totals(self) -> Totals: ...
+
+    def all_heads(self) -> AsyncIterator[Head]:
+        """Every head, in no order: what verification walks over."""
+        ...
+
+    async def close(self) -> None: ...

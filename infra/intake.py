@@ -1,0 +1,114 @@
+"""A document is put in: its bytes made durable, its id chosen, a repeat recognised, its record appended."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from folio.errors import Cause, FolioError, Permanent
+from folio.ids import TENANT_DEFAULT, Doc, doc_id_of, doc_of, version_at
+from folio.log import Log, Record
+from folio.blobs import Blobs
+from folio.records import Upload
+from folio.topics import UPLOADS
+from ledger import audit
+
+SETTLED_S_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of a document that was put in. `unchanged`: the same bytes are there already."""
+
+    document: str
+    version: int
+    outcome: Literal["new", "changed", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a producer says of a document. `document` None: folio chooses an id from the name."""
+
+    name: str
+    document: str | None = None
+    uri: str = ""
+    tenant: str = TENANT_DEFAULT
+    metadata: dict[str, Any] | None = None
+
+
+class Intake:
+    """Puts, deletes and cancels documents, one decision at a time, so that two puts of one file make one version."""
+
+    def __init__(self, log: Log, blobs: Blobs, ledger_file: Path, *, file_bytes_max: int) -> None:
+        self._log = log
+        self._blobs = blobs
+        self._ledger_file = ledger_file
+        self._file_bytes_max = file_bytes_max
+        self._deciding = asyncio.Lock()
+
+    async def put(self, path: Path, named: Named) -> Put:
+        """Acknowledged when this returns: the bytes are in the blob store and the record is on `uploads`.
+
+        Raises Permanent(too_large), Transient(disk_full).
+        """
+        size = path.stat().st_size
+        if size > self._file_bytes_max:
+            raise Permanent(Cause.TOO_LARGE, f"{size:,} bytes, ingest.file_bytes_max is {self._file_bytes_max:,}")
+        sha256 = await self._blobs.put_file(path)
+        async with self._deciding:
+            await self._ledger_has_read()
+            document = named.document or self._free_id(named, sha256)
+            before = audit.document(self._ledger_file, doc_of(named.tenant, document))
+            if before is not None and before.sha256 == sha256 and before.state not in ("deleted", "failed", "cancelled"):
+                return Put(document, before.version, "unchanged")
+            upload = Upload(
+                doc=doc_of(named.tenant, document),
+                sha256=sha256,
+                name=named.name,
+                uri=named.uri,
+                size_bytes=size,
+                metadata=named.metadata or {},
+            )
+            version = await self._append(upload)
+            return Put(document, version, "new" if before is None or before.state == "deleted" else "changed")
+
+    async def delete(self, document: str, *, tenant: str = TENANT_DEFAULT) -> Put:
+        """Record the deletion. Raises FolioError when there is no such document."""
+        known = await self._known(document, tenant)
+        return Put(document, await self._append(Upload(doc=known.doc, name=known.name, deleted=True)), "changed")
+
+    async def cancel(self, document: str, *, tenant: str = TENANT_DEFAULT) -> Put:
+        """Record the cancellation of what is still being read. Raises FolioError when there is no such document."""
+        known = await self._known(document, tenant)
+        return Put(document, await self._append(Upload(doc=known.doc, name=known.name, cancelled=True)), "changed")
+
+    async def _known(self, document: str, tenant: str) -> audit.DocumentStatus:
+        async with self._deciding:
+            await self._ledger_has_read()
+        known = audit.document(self._ledger_file, doc_of(tenant, document))
+        if known is None or known.state == "deleted":
+            raise FolioError(f"there is no document {document!r}: folio status lists what there is")
+        return known
+
+    async def _append(self, upload: Upload) -> int:
+        (position,) = await self._log.append(UPLOADS, [Record(key=upload.doc, value=upload.encode())])
+        entry = await self._log.fetch(position)
+        return version_at(entry.appended_ms, position.offset)
+
+    async def _ledger_has_read(self) -> None:
+        """Earlier uploads must be in the ledger before it can say what is new."""
+        async with asyncio.timeout(SETTLED_S_MAX):
+            while await self._log.lag("ledger", UPLOADS):
+                await asyncio.sleep(0.01)
+
+    def _free_id(self, named: Named, sha256: str) -> str:
+        """The shortest end of the path that no other file has: report.pdf, then 2025/report.pdf, ..."""
+        for known in audit.find(self._ledger_file, uri=named.uri) if named.uri else []:
+            return doc_id_of(Doc(known.doc))
+        parts = [part for part in Path(named.uri.removeprefix("file://") or named.name).parts if part != "/"]
+        for count in range(1, len(parts) + 1):
+            document = "/".join(parts[-count:])
+            taken = audit.document(self._ledger_file, doc_of(named.tenant, document))
+            if taken is None or taken.state == "deleted" or taken.sha256 == sha256 or taken.uri in ("", named.uri):
+                return document
+        return f"{named.name}-{sha256[:12]}"

@@ -1,0 +1,81 @@
+"""The one owner of a data folder: a lock that the kernel drops when its holder dies, and where to reach the holder."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from folio.errors import FolioError
+
+LOCK_NAME = "owner.lock"
+ADDRESS_NAME = "owner.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How to talk to the owner: its pid, loopback port and the token that its API wants."""
+
+    pid: int
+    host: str
+    port: int
+    token: str
+
+
+class Owned(FolioError):
+    """Another process owns the data folder."""
+
+
+@contextmanager
+def owning(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. Raises Owned at once when somebody alive holds it; a dead holder's is free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Owned(f"{folder} is owned by another folio process") from None
+        (folder / ADDRESS_NAME).unlink(missing_ok=True)  # a stale address of an owner that died
+        yield
+        (folder / ADDRESS_NAME).unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def publish(folder: Path, address: Address) -> None:
+    """Tell other commands where the owner listens; for its user's eyes only."""
+    path = folder / f"{ADDRESS_NAME}.new"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(asdict(address), file)
+    path.replace(folder / ADDRESS_NAME)
+
+
+def owner_of(folder: Path, *, wait_s: float = 0.0) -> Address | None:
+    """The living owner's address, or None. Waits for an owner that has the lock but does not listen yet."""
+    deadline = time.monotonic() + wait_s
+    while is_owned(folder):
+        try:
+            return Address(**json.loads((folder / ADDRESS_NAME).read_text()))
+        except (OSError, ValueError, TypeError):
+            if time.monotonic() >= deadline:
+                raise Owned(f"{folder} is owned by a process that does not answer yet: try again in a moment") from None
+            time.sleep(0.02)
+    return None
+
+
+def is_owned(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

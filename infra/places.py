@@ -1,0 +1,6 @@
+"""Where things lie in a data folder; importing this costs nothing."""
+
+LOG_FILE = "log.sqlite"
+LEDGER_FILE = "ledger.sqlite"
+BLOBS_FOLDER = "blobs"
+INDEX_FOLDER = "index"

@@ -1,0 +1,146 @@
+"""The owner: every stage, the ledger's emitter and the housekeeping of one data folder, in one process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from folio.errors import FolioError, Gone, Transient
+from folio.ids import TENANT_DEFAULT, doc_of
+from folio.records import Hit
+from folio.settings import Settings
+from folio.stage import StageLoop
+from folio.telemetry import log
+from infra.intake import Intake
+from infra.lock import owning
+from infra.places import LEDGER_FILE
+from infra.wiring import Parts, check_folder, open_parts
+from ledger import audit
+
+HOUSEKEEP_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """What a stage is doing: entries not committed, and what it waits for, if it does."""
+
+    stage: str
+    lag: int
+    ready: bool
+    waits_for: str
+    took: int
+    dead: int
+
+
+class Owner:
+    """The open data folder. Methods are what the doors offer; `failed` resolves when a stage cannot go on."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.ledger_file = settings.data / LEDGER_FILE
+        self.intake = Intake(
+            parts.log, parts.blobs, self.ledger_file, file_bytes_max=settings.ingest.file_bytes_max
+        )
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loops = [StageLoop(stage, parts.log) for stage in parts.stages]
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        stop, parts = self._stop, self.parts
+        for loop in self._loops:
+            self._begin(loop.run(stop))
+        self._begin(parts.ledger.run(stop))
+        self._begin(parts.ocr.follow(parts.log, stop))
+        self._begin(self._keep_house())
+
+    async def stop(self) -> None:
+        """Finish what runs (each stage within its grace), commit, leave."""
+        self._stop.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def search(self, question: str, *, k: int = 5, document: str | None = None) -> list[Hit]:
+        return await self.parts.searcher.search(question, k=k, document=document)
+
+    async def picture(self, document: str, page: int) -> bytes:
+        """JPEG of one page: the image that was read, else drawn from the kept original. Raises Gone."""
+        status = audit.document(self.ledger_file, doc_of(TENANT_DEFAULT, document))
+        if status is None:
+            raise FolioError(f"there is no document {document!r}")
+        image = next((known.image for known in status.pages if known.page == page and known.image), "")
+        if image:
+            return await self.parts.blobs.get(image)
+        if not status.sha256:
+            raise Gone(f"the picture of page {page} of {document} is not kept")
+        async with self.parts.blobs.local(status.sha256) as path:
+            return await self.parts.sandbox.picture(path, page)
+
+    async def stages(self) -> list[StageStatus]:
+        statuses = []
+        for loop in self._loops:
+            name = loop.stage.name
+            lag = sum([await self.parts.log.lag(name, topic) for topic in loop.stage.sources])
+            waits_for = loop.waits_for.sentence if loop.waits_for else ""
+            statuses.append(StageStatus(name, lag, loop.ready, waits_for, loop.meter.took, loop.meter.dead))
+        return statuses
+
+    async def idle(self) -> bool:
+        """True when every entry of every topic was handled and nothing is due to be emitted."""
+        if any(status.lag for status in await self.stages()):
+            return False
+        settled = audit.documents(self.ledger_file)
+        return not any(status.state in ("queued", "reading", "indexing") for status in settled)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() or self.failed.done():
+            return
+        error = task.exception()
+        if error is not None:
+            log().error("stopped", reason=str(error), kind=type(error).__name__)
+            self.failed.set_exception(error)
+
+    async def _keep_house(self) -> None:
+        """Retention, compaction, and blobs that nothing refers to any more."""
+        while not self._stop.is_set():
+            try:
+                async with asyncio.timeout(HOUSEKEEP_EVERY_S):
+                    await self._stop.wait()
+            except TimeoutError:
+                await self.housekeep()
+
+    async def housekeep(self) -> int:
+        """One round; returns how many blobs were swept. A full disk waits for the next round."""
+        try:
+            await self.parts.log.housekeep()
+            keep = await self.parts.log.referenced_blobs()
+            keep |= await asyncio.to_thread(audit.live_blobs, self.ledger_file)
+            return await self.parts.blobs.sweep(keep, older_than_s=self.settings.retention.blob_grace_s)
+        except Transient as error:
+            log().warning("housekeeping waits", cause=error.cause)
+            return 0
+
+
+@asynccontextmanager
+async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
+    """Own the data folder for as long as the context lasts. Raises Owned when somebody does already."""
+    check_folder(settings.data)
+    with owning(settings.data):
+        async with open_parts(settings) as parts:
+            if parts.ledger.is_new:
+                await parts.ledger.rebuild(parts.log)
+            owner = Owner(settings, parts)
+            owner.start()
+            try:
+                yield owner
+            finally:
+                await owner.stop()
+                if owner.failed.done():
+                    owner.failed.exception()  # looked at: the door that waits for it reports it

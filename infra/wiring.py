@@ -1,0 +1,174 @@
+"""Settings become objects: the only module that knows every class."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chunking.chunker import REVISION
+from folio.child import Child
+from folio.errors import FolioError
+from folio.records import ChunkSet
+from folio.settings import Settings
+from folio.stage import Stage
+from folio.topics import DEAD, PAGES, PAGES_BULK, TEXTS
+from indexer.edge import EdgeStore
+from indexer.embedding import Embedder, open_embedder
+from indexer.generations import generation_name
+from indexer.memory import MemoryStore
+from indexer.search import Searcher
+from indexer.stage import index_stage
+from indexer.store import Store
+from infra.folder_blobs import FolderBlobs
+from infra.places import BLOBS_FOLDER, INDEX_FOLDER, LEDGER_FILE, LOG_FILE
+from infra.sqlite_log import SqliteLog
+from ingest.sandbox import Limits, Sandbox
+from ingest.stage import ingest_stage
+from ledger.stage import Ledger, Timings
+from ledger.store import LedgerStore
+from ocr_stage.engine import Engine, ScriptedEngine
+from ocr_stage.rapid import RapidEngine
+from ocr_stage.stage import OcrStage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything that runs in one owner process, open and ready."""
+
+    log: SqliteLog
+    blobs: FolderBlobs
+    sandbox: Sandbox
+    ledger: Ledger
+    ocr: OcrStage
+    embedder: Embedder
+    store: Store
+    searcher: Searcher
+    generation: str
+    stages: tuple[Stage, ...]
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Build all parts for one data folder; close them in the opposite order."""
+    folder = settings.data
+    async with AsyncExitStack() as stack:
+        blobs = FolderBlobs(folder / BLOBS_FOLDER)
+        log = await stack.enter_async_context(SqliteLog.open(folder / LOG_FILE, blobs, keep_s=kept_s(settings)))
+        sandbox = Sandbox(limits(settings))
+        stack.push_async_callback(sandbox.close)
+        engine = open_engine(settings)
+        stack.push_async_callback(engine.close)
+        embedder = open_embedder(
+            settings.indexer.embedder, threads=settings.indexer.threads, batch_tokens=settings.indexer.batch_tokens
+        )
+        stack.push_async_callback(embedder.close)
+        generation = generation_name(REVISION, embedder.name)
+        store = open_store(settings, generation, embedder.dimension)
+        stack.push_async_callback(store.close)
+        ledger_store = LedgerStore(folder / LEDGER_FILE)
+        stack.push_async_callback(ledger_store.close)
+        ledger = Ledger(ledger_store, log, blobs, timings(settings))
+        chunker = open_chunker(settings, embedder)
+        stack.push_async_callback(chunker.close)
+
+        async def chunk(value: bytes) -> ChunkSet:
+            return ChunkSet.decode(await chunker.call("chunk", value))
+
+        ocr = OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=2 * ocr_processes(settings))
+        stages = (
+            ingest_stage(
+                sandbox,
+                blobs,
+                verify_share=settings.ingest.verify_share,
+                documents_at_once=settings.ingest.documents_at_once,
+            ),
+            ocr.stage,
+            ledger.stage,
+            index_stage(
+                store,
+                embedder,
+                chunk=chunk,
+                generation=generation,
+                documents_at_once=settings.indexer.documents_at_once,
+                blobs=blobs,
+            ),
+        )
+        yield Parts(
+            log=log,
+            blobs=blobs,
+            sandbox=sandbox,
+            ledger=ledger,
+            ocr=ocr,
+            embedder=embedder,
+            store=store,
+            searcher=Searcher(store, embedder),
+            generation=generation,
+            stages=stages,
+        )
+
+
+def limits(settings: Settings) -> Limits:
+    ingest = settings.ingest
+    return Limits(
+        pages_max=ingest.pages_max,
+        file_bytes_max=ingest.file_bytes_max,
+        pixels_max=ingest.pixels_max,
+        memory_bytes_max=ingest.memory_bytes_max,
+        page_seconds_max=ingest.page_seconds_max,
+        document_seconds_max=ingest.document_seconds_max,
+        edge_pixels=ingest.edge_pixels,
+        jpeg_quality=ingest.jpeg_quality,
+        pdf_engine=ingest.pdf_engine,
+    )
+
+
+def timings(settings: Settings) -> Timings:
+    return Timings(**settings.ledger.model_dump())
+
+
+def kept_s(settings: Settings) -> dict[str, float]:
+    kept = settings.retention
+    return {PAGES.name: kept.pages_s, PAGES_BULK.name: kept.pages_s, TEXTS.name: kept.texts_s, DEAD.name: kept.dead_s}
+
+
+def ocr_processes(settings: Settings) -> int:
+    return settings.ocr.processes or len(os.sched_getaffinity(0))
+
+
+def open_engine(settings: Settings) -> Engine:
+    if settings.ocr.engine == "scripted":
+        return ScriptedEngine()
+    return RapidEngine(
+        processes=ocr_processes(settings),
+        edge_pixels=settings.ocr.edge_pixels,
+        page_seconds_max=settings.ocr.page_seconds_max,
+    )
+
+
+def open_store(settings: Settings, generation: str, dimension: int) -> Store:
+    if settings.indexer.store == "memory":
+        return MemoryStore(dimension)
+    return EdgeStore(settings.data / INDEX_FOLDER / generation, dimension)
+
+
+def open_chunker(settings: Settings, embedder: Embedder) -> Child:
+    return Child(
+        "chunking.process:ChunkProcess",
+        {
+            "tokenizer": embedder.tokenizer,
+            "tokens_max": min(settings.chunking.tokens_max, embedder.tokens_max),
+            "context_tokens_max": settings.chunking.context_tokens_max,
+            "model": embedder.name,
+        },
+    )
+
+
+def check_folder(folder: Path) -> None:
+    """Raises FolioError when state cannot live there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolioError(f"{folder}: cannot keep state here ({error.strerror}): choose another --data folder") from None
+    if not os.access(folder, os.W_OK):
+        raise FolioError(f"{folder}: not writable by this user: choose another --data folder")
