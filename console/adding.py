@@ -55,7 +55,9 @@ def collect(paths: Sequence[str], *, name: str | None, document: str | None) -> 
         yield files
 
 
-def add_all(session: Session, settings: Settings, files: Sequence[File], *, wait: bool, talk: bool = True) -> list[Result]:
+def add_all(
+    session: Session, settings: Settings, files: Sequence[File], *, wait: bool, talk: bool = True
+) -> list[Result]:
     """Hand over all files, then wait until each is settled. One bad file does not hold up the others."""
     results = [_put(session, file) for file in files]
     waiting = [result for result in results if result["state"] == "queued"]
@@ -110,9 +112,7 @@ def _gaps(gaps: dict[int, str]) -> str:
 
 def _put(session: Session, file: File) -> Result:
     try:
-        done = session.call(
-            lambda client: client.put(file.path, name=file.name, document=file.document, uri=file.uri)
-        )
+        done = session.call(lambda client: client.put(file.path, name=file.name, document=file.document, uri=file.uri))
     except Refused as error:
         nothing = {"document": file.document or file.name, "version": 0, "outcome": "refused"}
         return nothing | {"state": "refused", "cause": error.cause, "detail": str(error)}

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,17 +45,24 @@ def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI
     allowed = [Depends(_with_token(token))]
     _add_errors(app)
     _add_health(app, owner)
+    app.include_router(_reading(owner), prefix="/v1", dependencies=allowed)
+    app.include_router(_changing(owner, stop), prefix="/v1", dependencies=allowed)
+    return app
 
-    @app.post("/v1/search", dependencies=allowed)
+
+def _reading(owner: Owner) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/search")
     async def search(question: Question) -> Answer:
         """Passages that answer, best first, each with document, version, pages and boxes."""
         return Answer(hits=await owner.search(question.question, k=question.k, document=question.document))
 
-    @app.get("/v1/documents", dependencies=allowed)
+    @router.get("/documents")
     def documents() -> dict[str, Any]:
         return {"documents": [status.model_dump(mode="json") for status in audit.documents(owner.ledger_file)]}
 
-    @app.get("/v1/documents/status", dependencies=allowed)
+    @router.get("/documents/status")
     def status(document: Document) -> dict[str, Any]:
         """One document with every page."""
         known = audit.document(owner.ledger_file, doc_of(TENANT_DEFAULT, document))
@@ -63,37 +70,45 @@ def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI
             raise HTTPException(404, f"there is no document {document!r}")
         return known.model_dump(mode="json")
 
-    @app.put("/v1/documents", dependencies=allowed, status_code=202)
-    async def put(request: Request, response: Response, name: Document, document: str | None = None, uri: str = "") -> dict[str, Any]:
+    @router.get("/documents/picture")
+    async def picture(document: Document, page: Annotated[int, Query(ge=1)]) -> Response:
+        """JPEG of one page."""
+        return Response(await owner.picture(document, page), media_type="image/jpeg")
+
+    @router.get("/stages")
+    async def stages() -> dict[str, Any]:
+        return {"stages": [asdict(status) for status in await owner.stages()], "idle": await owner.idle()}
+
+    return router
+
+
+def _changing(owner: Owner, stop: Callable[[], None]) -> APIRouter:
+    router = APIRouter()
+
+    @router.put("/documents", status_code=202)
+    async def put(
+        request: Request, response: Response, name: Document, document: str | None = None, uri: str = ""
+    ) -> dict[str, Any]:
         """The body is the file. 202: acknowledged, will be searchable. 200: the same bytes are there already."""
         async with _received(request, owner) as path:
             done = await owner.intake.put(path, Named(name=name, document=document, uri=uri))
         response.status_code = 200 if done.outcome == "unchanged" else 202
         return asdict(done)
 
-    @app.delete("/v1/documents", dependencies=allowed, status_code=202)
+    @router.delete("/documents", status_code=202)
     async def delete(document: Document) -> dict[str, Any]:
         return asdict(await owner.intake.delete(document))
 
-    @app.post("/v1/documents/cancel", dependencies=allowed, status_code=202)
+    @router.post("/documents/cancel", status_code=202)
     async def cancel(document: Document) -> dict[str, Any]:
         return asdict(await owner.intake.cancel(document))
 
-    @app.get("/v1/documents/picture", dependencies=allowed)
-    async def picture(document: Document, page: Annotated[int, Query(ge=1)]) -> Response:
-        """JPEG of one page."""
-        return Response(await owner.picture(document, page), media_type="image/jpeg")
-
-    @app.get("/v1/stages", dependencies=allowed)
-    async def stages() -> dict[str, Any]:
-        return {"stages": [asdict(status) for status in await owner.stages()], "idle": await owner.idle()}
-
-    @app.post("/v1/stop", dependencies=allowed, status_code=202)
+    @router.post("/stop", status_code=202)
     async def stop_owner() -> dict[str, str]:
         stop()
         return {"owner": "stopping"}
 
-    return app
+    return router
 
 
 def _add_health(app: FastAPI, owner: Owner) -> None:

@@ -155,7 +155,9 @@ def status(
     ledger = _must_exist(settings.data) / LEDGER_FILE
     if document is None:
         known = audit.documents(ledger)
-        _print_json({"documents": [one.model_dump(mode="json") for one in known]}) if as_json else print_documents(known)
+        _print_json({"documents": [one.model_dump(mode="json") for one in known]}) if as_json else print_documents(
+            known
+        )
         return
     one = audit.document(ledger, doc_of(TENANT_DEFAULT, document))
     if one is None:

@@ -63,7 +63,9 @@ class Client:
             response = connection.getresponse()
             answer = json.loads(response.read() or b"{}")
         except (ConnectionError, http.client.HTTPException, TimeoutError) as error:
-            raise OwnerGone(f"the folio process {self.address.pid} does not answer: {error or type(error).__name__}") from None
+            raise OwnerGone(
+                f"the folio process {self.address.pid} does not answer: {error or type(error).__name__}"
+            ) from None
         finally:
             connection.close()
         if response.status >= 400:

@@ -24,12 +24,19 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bars
 
-            columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("pages  {task.fields[state]}"))
+            columns = (
+                "{task.description}",
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("pages  {task.fields[state]}"),
+            )
             self._live = Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.stop()
 

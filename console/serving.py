@@ -43,7 +43,9 @@ def hold(session: Session, settings: Settings) -> None:
         _say(f"served by process {address.pid} on http://{address.host}:{address.port}")
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _say(f"folio serves {settings.data} on http://{address.host}:{address.port}; ask in another terminal, Ctrl-C stops:")
+    _say(
+        f"folio serves {settings.data} on http://{address.host}:{address.port}; ask in another terminal, Ctrl-C stops:"
+    )
     _say('  .venv/bin/folio search "your question"')
     try:
         while session.wait(3600.0):

@@ -79,4 +79,6 @@ def print_settings(rows: Sequence[dict[str, str]]) -> None:
     key_width = max(len(row["key"]) for row in rows)
     value_width = max(len(row["value"]) for row in rows)
     for row in rows:
-        print(f"{row['key']:{key_width}}  {row['value']:{value_width}}  {row['origin']:12}  {row['description']}".rstrip())
+        print(
+            f"{row['key']:{key_width}}  {row['value']:{value_width}}  {row['origin']:12}  {row['description']}".rstrip()
+        )

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 VARIABLE = "FOLIO_FAULT"
 """``name:before``, ``name:after`` or ``name:before@3`` (the third time): the process dies there like by kill -9."""
 
+ONCE = "FOLIO_FAULT_ONCE"
+"""A file: whoever makes it first dies, so that a child that is started again does not die again."""
+
 _seen: dict[str, int] = {}
 
 
@@ -26,5 +29,16 @@ def _die_if_asked(point: str) -> None:
     if name != point:
         return
     _seen[point] = _seen.get(point, 0) + 1
-    if _seen[point] == int(times or 1):
+    if _seen[point] == int(times or 1) and _is_first():
         os._exit(137)
+
+
+def _is_first() -> bool:
+    once = os.environ.get(ONCE)
+    if once is None:
+        return True
+    try:
+        os.close(os.open(once, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True

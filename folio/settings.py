@@ -14,7 +14,9 @@ from folio.errors import SettingsError
 MIB = 1 << 20
 FILE_NAME = "folio.toml"
 PREFIX = "FOLIO_"
-ASIDE = frozenset({"FOLIO_FAULT", "FOLIO_TEST_DATA", "FOLIO_QDRANT_URL", "FOLIO_CONFIG", "FOLIO_PROFILE"})
+ASIDE = frozenset(
+    {"FOLIO_FAULT", "FOLIO_FAULT_ONCE", "FOLIO_TEST_DATA", "FOLIO_QDRANT_URL", "FOLIO_CONFIG", "FOLIO_KAFKA_HOME"}
+)
 """Variables of ours that are not settings: tests and the place of the settings file."""
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from folio.blobs import Blobs
 from folio.errors import Cause, FolioError, Permanent
 from folio.ids import TENANT_DEFAULT, Doc, doc_id_of, doc_of, version_at
 from folio.log import Log, Record
-from folio.blobs import Blobs
 from folio.records import Upload
 from folio.topics import UPLOADS
 from ledger import audit
@@ -59,7 +59,11 @@ class Intake:
             await self._ledger_has_read()
             document = named.document or self._free_id(named, sha256)
             before = audit.document(self._ledger_file, doc_of(named.tenant, document))
-            if before is not None and before.sha256 == sha256 and before.state not in ("deleted", "failed", "cancelled"):
+            if (
+                before is not None
+                and before.sha256 == sha256
+                and before.state not in ("deleted", "failed", "cancelled")
+            ):
                 return Put(document, before.version, "unchanged")
             upload = Upload(
                 doc=doc_of(named.tenant, document),

@@ -40,9 +40,7 @@ class Owner:
         self.settings = settings
         self.parts = parts
         self.ledger_file = settings.data / LEDGER_FILE
-        self.intake = Intake(
-            parts.log, parts.blobs, self.ledger_file, file_bytes_max=settings.ingest.file_bytes_max
-        )
+        self.intake = Intake(parts.log, parts.blobs, self.ledger_file, file_bytes_max=settings.ingest.file_bytes_max)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loops = [StageLoop(stage, parts.log) for stage in parts.stages]
         self._stop = asyncio.Event()

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chunking.chunker import REVISION
+from ingest.sandbox import Limits, Sandbox
+from ingest.stage import ingest_stage
+from ledger.stage import Ledger, Timings
+from ledger.store import LedgerStore
+
 from folio.child import Child
 from folio.errors import FolioError
 from folio.records import ChunkSet
@@ -23,10 +28,6 @@ from indexer.store import Store
 from infra.folder_blobs import FolderBlobs
 from infra.places import BLOBS_FOLDER, INDEX_FOLDER, LEDGER_FILE, LOG_FILE
 from infra.sqlite_log import SqliteLog
-from ingest.sandbox import Limits, Sandbox
-from ingest.stage import ingest_stage
-from ledger.stage import Ledger, Timings
-from ledger.store import LedgerStore
 from ocr_stage.engine import Engine, ScriptedEngine
 from ocr_stage.rapid import RapidEngine
 from ocr_stage.stage import OcrStage

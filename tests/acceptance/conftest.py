@@ -1,0 +1,88 @@
+"""The command as a person runs it: a process, a data folder, an exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLIO = str(Path(sys.executable).with_name("folio"))
+
+
+@dataclass
+class Ran:
+    """What a command left: exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Desk:
+    """A data folder and the folio command on it. The hash embedder keeps these tests quick; the pipeline is the real one."""
+
+    data: Path
+    environment: dict[str, str]
+
+    def folio(self, *arguments: str, stdin: bytes | None = None, seconds_max: float = 90) -> Ran:
+        done = subprocess.run(
+            [FOLIO, *arguments], env=self.environment, input=stdin, capture_output=True, timeout=seconds_max, check=False
+        )
+        ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in ran.err + ran.out, ran.err
+        return ran
+
+    def ok(self, *arguments: str, stdin: bytes | None = None) -> Ran:
+        ran = self.folio(*arguments, stdin=stdin)
+        assert ran.code == 0, ran
+        return ran
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([FOLIO, *arguments], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def search(self, question: str, *more: str) -> list[dict[str, Any]]:
+        hits: list[dict[str, Any]] = self.ok("search", question, "--json", *more).json()["hits"]
+        return hits
+
+    def until(self, true: Callable[[], bool], seconds_max: float = 60) -> None:
+        deadline = time.monotonic() + seconds_max
+        while not true():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FOLIO_")}
+    settings = {
+        "FOLIO_DATA": str(tmp_path / "data"),
+        "FOLIO_INDEXER__EMBEDDER": "hash",
+        "FOLIO_INGEST__VERIFY_SHARE": "0",
+        "FOLIO_LEDGER__PREFIX_WAIT_S": "0.5",
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
+    return Desk(tmp_path / "data", kept | settings)
+
+
+@pytest.fixture
+def owner(desk: Desk) -> Iterator["subprocess.Popen[bytes]"]:
+    """`folio run` on the desk's folder, answering."""
+    process = desk.start("run", "--port", "0", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["port"] > 0
+    yield process
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
