@@ -182,7 +182,7 @@ def delete(
 
     settings = _settings(data)
     _must_exist(settings.data)
-    with open_session(settings) as session:
+    with open_session(settings, warm=False) as session:
         done = session.call(lambda client: client.delete(document))
         (result,) = wait_until_settled(session, settings, [done], talk=False)
     if as_json:

@@ -22,9 +22,10 @@ TRIES_MAX = 5
 class Session:
     """Calls go to whoever owns the data folder; when that one ends, the next call finds or becomes the next owner."""
 
-    def __init__(self, settings: Settings, *, port: int = 0) -> None:
+    def __init__(self, settings: Settings, *, port: int = 0, warm: bool = True) -> None:
         self._settings = settings
         self._port = port
+        self._warm = warm
         self._own: OwnerThread | None = None
         self._client: Client | None = None
 
@@ -69,7 +70,7 @@ class Session:
 
     def _become_owner(self) -> Address:
         server = self._settings.server.model_copy(update={"port": self._port})
-        own = OwnerThread(self._settings.model_copy(update={"server": server}))
+        own = OwnerThread(self._settings.model_copy(update={"server": server}), warm=self._warm)
         try:
             address = own.start()
         except Owned:  # somebody was quicker
@@ -80,9 +81,12 @@ class Session:
 
 
 @contextmanager
-def open_session(settings: Settings, *, port: int = 0) -> Iterator[Session]:
-    """A session for one command; `port` is where this process listens if it becomes the owner, 0 anywhere."""
-    session = Session(settings, port=port)
+def open_session(settings: Settings, *, port: int = 0, warm: bool = True) -> Iterator[Session]:
+    """A session for one command. If this process becomes the owner it listens on `port` (0: anywhere).
+
+    `warm` starts the embedder early; a command that embeds nothing does without.
+    """
+    session = Session(settings, port=port, warm=warm)
     try:
         yield session
     finally:
@@ -92,8 +96,9 @@ def open_session(settings: Settings, *, port: int = 0) -> Iterator[Session]:
 class OwnerThread:
     """An owner with its API in a thread of this process, for as long as one command lasts."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, warm: bool) -> None:
         self._settings = settings
+        self._warm = warm
         self._address: Address | None = None
         self._error: BaseException | None = None
         self._up = threading.Event()
@@ -139,10 +144,12 @@ class OwnerThread:
             self._address = address
             self._up.set()
 
-        await serve(self._settings, self._stop, ready)
+        await serve(self._settings, self._stop, ready, warm=self._warm)
 
 
-async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Address], None]) -> None:
+async def serve(
+    settings: Settings, stop: asyncio.Event, ready: Callable[[Address], None], *, warm: bool = True
+) -> None:
     """Own the folder and answer the API until `stop`, or until a stage cannot go on (then raises its error)."""
     import os
 
@@ -159,6 +166,8 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addres
 
     telemetry.configure(level=settings.telemetry.level, json=settings.telemetry.json_lines)
     async with open_owner(settings) as owner:
+        if warm:
+            owner.warm()
         listening = _listen(settings.server.host, settings.server.port)
         token = secrets.token_urlsafe(24)
         server = Server(uvicorn.Config(create_app(owner, token, stop=stop.set), log_level="error", lifespan="off"))
@@ -167,7 +176,8 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addres
         publish(settings.data, address)
         ready(address)
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, owner.failed, serving}, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [stopping, owner.failed, serving]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         server.should_exit = True
         await serving
@@ -182,6 +192,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, wanted))
+            listening.listen(128)
         except OSError as error:
             listening.close()
             if wanted == 0:

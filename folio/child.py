@@ -14,7 +14,8 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from types import GeneratorType
 from typing import Any
 
@@ -28,11 +29,14 @@ STREAM_BYTES = 1 << 20
 
 
 class ChildDied(FolioError):
-    """The process ended in the middle of a call. `exit` is its status, negative for a signal, None unknown."""
+    """The process ended in the middle of a call, or sent what is not a frame."""
 
-    def __init__(self, what: str, status: int | None = None) -> None:
-        super().__init__(f"{what}: its process ended (status {status})")
-        self.status = status
+    def __init__(self, what: str, why: str = "its process ended") -> None:
+        super().__init__(f"{what}: {why}")
+
+
+class ChildGone(ChildDied):
+    """The process had ended before the call began, so the call is not to blame and may be made again."""
 
 
 class ChildTimeout(FolioError):
@@ -57,6 +61,8 @@ class Remote:
         ChildDied when its process ended, ChildTimeout after `seconds_max` (the process is killed).
         """
         async with self._turn:
+            if not self.alive:
+                raise ChildGone(self.what)
             try:
                 async with asyncio.timeout(seconds_max):
                     await self._send(method, args)
@@ -70,6 +76,8 @@ class Remote:
     async def stream(self, method: str, *args: Any, item_seconds_max: float | None = None) -> AsyncGenerator[Any, None]:
         """Iterate over a generator there; the child is at most a socket buffer ahead of us."""
         async with self._turn:
+            if not self.alive:
+                raise ChildGone(self.what)
             ended = False
             try:
                 await self._send(method, args)
@@ -92,9 +100,13 @@ class Remote:
     def kill(self) -> None:
         """End the process at once; safe to repeat."""
         if self.alive:
-            self.alive = False
             _kill(self.pid)
-            self._writer.close()
+            self.retire()
+
+    def retire(self) -> None:
+        """Close our end: a living process finishes and leaves by itself."""
+        self.alive = False
+        self._writer.close()
 
     def _after(self, error: BaseException) -> None:
         """An answer that is still to come would be taken for the next call's: such a child must go."""
@@ -112,10 +124,15 @@ class Remote:
         try:
             (size,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             if size > FRAME_BYTES_MAX:
-                raise ChildDied(f"{self.what}: a frame of {size} bytes")
-            return msgpack.unpackb(await self._reader.readexactly(size), strict_map_key=False)
+                raise ChildDied(self.what, f"it sent a frame of {size} bytes")
+            frame = msgpack.unpackb(await self._reader.readexactly(size), strict_map_key=False)
         except (OSError, asyncio.IncompleteReadError) as error:
             raise ChildDied(self.what) from error
+        except (ValueError, msgpack.UnpackException) as error:
+            raise ChildDied(self.what, "it sent what is not a frame") from error
+        if not isinstance(frame, list) or len(frame) != 2 or frame[0] not in ("value", "error", "end"):
+            raise ChildDied(self.what, "it sent what is not a frame")
+        return frame
 
 
 class RemoteError(FolioError):
@@ -137,15 +154,26 @@ class Child:
         self.starts = 0
 
     async def call(self, method: str, *args: Any, seconds_max: float | None = None) -> Any:
-        return await (await self.remote()).call(method, *args, seconds_max=seconds_max)
+        """See Remote.call. A caller that waited while another's call killed the child gets a new child."""
+        while True:
+            remote = await self.remote()
+            try:
+                return await remote.call(method, *args, seconds_max=seconds_max)
+            except ChildGone:
+                continue
 
     async def remote(self) -> Remote:
         """The running child's end, started if need be. Raises what its factory raised."""
         async with self._starting:
-            if self._remote is None or not self._remote.alive:
+            if self._remote is None or not self._remote.alive or self._has_ended():
                 await self._start()
             assert self._remote is not None
             return self._remote
+
+    def _has_ended(self) -> bool:
+        """It may have died between two calls (the kernel was out of memory): then the next call is not to blame."""
+        idle = self._process is not None and self._remote is not None and not self._remote._turn.locked()
+        return idle and self._process is not None and self._process.poll() is not None
 
     @property
     def pid(self) -> int | None:
@@ -155,9 +183,9 @@ class Child:
         """Let it finish and leave by itself, else kill it."""
         process, self._process, remote, self._remote = self._process, None, self._remote, None
         if remote is not None:
-            async with remote._turn:
-                remote.alive = False
-                remote._writer.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds_max), remote._turn:
+                    remote.retire()
         if process is not None:
             try:
                 await asyncio.to_thread(process.wait, seconds_max)
@@ -166,6 +194,8 @@ class Child:
                 await asyncio.to_thread(process.wait)
 
     async def _start(self) -> None:
+        if self._remote is not None:
+            self._remote.retire()
         if self._process is not None:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
@@ -244,17 +274,18 @@ def _answer(what: str, frame: Any) -> Any:
     kind, payload = frame
     if kind == "value":
         return payload
-    name, cause, text = payload
-    if name in ("Permanent", "Transient"):
-        raise (Permanent if name == "Permanent" else Transient)(Cause(cause), text)
-    raise RemoteError(f"{what}: {name}: {text}")
+    try:
+        name, cause, text = map(str, payload)
+        ours = {"Permanent": Permanent, "Transient": Transient}.get(name)
+        error = ours(Cause(cause), text) if ours else RemoteError(f"{what}: {name}: {text}")
+    except (TypeError, ValueError):
+        raise ChildDied(what, "it sent what is not a frame") from None
+    raise error
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _ask_for_fork(control: socket.socket, theirs: socket.socket) -> int:
@@ -272,30 +303,41 @@ def serve(factory: str, door: socket.socket) -> None:
     """Answer frames until the other end closes: first `__init__` with settings, then methods of the object."""
     stream = door.makefile("rb")
     made: Any = None
-    while head := stream.read(_LENGTH.size):
-        method, *args = msgpack.unpackb(stream.read(_LENGTH.unpack(head)[0]), strict_map_key=False)
-        try:
-            if method == "__init__":
-                made, answer = _make(factory)(**args[0]), None
-            else:
-                answer = getattr(made, method)(*args)
-            if isinstance(answer, GeneratorType):
-                _stream(door, answer)
-            else:
-                door.sendall(pack(["value", answer]))
-        except OSError:
-            break
-        except Exception as error:
-            door.sendall(pack(["error", _described(error)]))
+    with suppress(_DoorClosed):
+        while head := stream.read(_LENGTH.size):
+            method, *args = msgpack.unpackb(stream.read(_LENGTH.unpack(head)[0]), strict_map_key=False)
+            try:
+                if method == "__init__":
+                    made, answer = _make(factory)(**args[0]), None
+                else:
+                    answer = getattr(made, method)(*args)
+                _reply(door, answer)
+            except Exception as error:
+                _send(door, ["error", _described(error)])
     close = getattr(made, "close", None)
     if close is not None:
         close()
 
 
-def _stream(door: socket.socket, answer: Iterator[Any]) -> None:
+class _DoorClosed(BaseException):
+    """The other end is gone: nobody waits for an answer. Not an Exception, so no call's error looks like it."""
+
+
+def _reply(door: socket.socket, answer: Any) -> None:
+    if not isinstance(answer, GeneratorType):
+        _send(door, ["value", answer])
+        return
     for item in answer:
-        door.sendall(pack(["value", item]))
-    door.sendall(pack(["end", None]))
+        _send(door, ["value", item])
+    _send(door, ["end", None])
+
+
+def _send(door: socket.socket, frame: Any) -> None:
+    packed = pack(frame)
+    try:
+        door.sendall(packed)
+    except OSError as error:
+        raise _DoorClosed from error
 
 
 def _described(error: Exception) -> tuple[str, str, str]:
@@ -303,7 +345,7 @@ def _described(error: Exception) -> tuple[str, str, str]:
         return type(error).__name__, error.cause, error.detail
     if isinstance(error, MemoryError):
         return "Permanent", Cause.RENDER_OOM, ""
-    return type(error).__name__, "", str(error)[:2000]
+    return type(error).__name__, "", str(error)[:2000].encode(errors="replace").decode()
 
 
 def _make(factory: str) -> Any:
@@ -319,15 +361,11 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
-def _reap(*_: object) -> None:
+def _reap(*_signal: object) -> None:
     """Collect children that ended; their CPU time then counts as the zygote's, which the benchmarks rely on."""
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _fork_for_ever(factory: str, control: socket.socket) -> None:

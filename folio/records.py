@@ -7,8 +7,9 @@ import zstandard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from folio.errors import Cause, Permanent
-from folio.ids import Doc, doc_of
+from folio.ids import Doc, doc_of, version_at
 from folio.log import Entry
+from folio.topics import UPLOADS
 
 M = TypeVar("M", bound="Message")
 
@@ -288,6 +289,28 @@ class DeadLetter(Message):
     doc: Doc | None = None
     version: int | None = None
     page: int | None = None
+
+    @classmethod
+    def of(cls, entry: Entry, stage: str, *, cause: Cause, detail: str) -> "DeadLetter":
+        """Page and version come from the entry, so that the ledger can name the gap."""
+        at, header = entry.position, entry.headers.get
+        version, page = header("folio-version", ""), header("folio-page", "")
+        if at.topic == UPLOADS.name:
+            version = str(version_at(entry.appended_ms, at.offset))
+        doc = f"{header('folio-tenant') or 'default'}/{header('folio-doc-id')}" if header("folio-doc-id") else entry.key
+        return cls(
+            stage=stage,
+            cause=cause,
+            detail=detail[:2000],
+            topic=at.topic,
+            partition=at.partition,
+            offset=at.offset,
+            key=entry.key,
+            attempts=entry.attempt + 1,
+            doc=Doc(doc),
+            version=int(version) if version.isdecimal() else None,
+            page=int(page) if page.isdecimal() else None,
+        )
 
 
 class Hit(Message):

@@ -2,24 +2,26 @@
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from folio import topics
 from folio.batching import Batcher
 from folio.errors import Cause, LeaseLost, Permanent, StageStopped, Transient
 from folio.gate import Gate
-from folio.ids import Doc, version_at
 from folio.log import Entry, Lease, Log, Position, Reader, Record
+from folio.patience import Patience
 from folio.records import DeadLetter
-from folio.telemetry import READY, RETRIES, StageMeter, log
+from folio.telemetry import RETRIES, StageMeter, log
 from folio.topics import Topic
 from folio.tracker import Tracker
 
 Output = tuple[Topic, Record]
 MIB = 1 << 20
+SHARED_ATTEMPTS_MAX = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,26 +50,36 @@ class Stage:
 
 
 class StageLoop:
-    """One running member of a stage's group. `ready` is False while it waits for a dependency."""
+    """One running member of a stage's group. `ready` is False while something waits for a dependency."""
 
     def __init__(self, stage: Stage, to: Log) -> None:
         self.stage = stage
-        self.ready = True
-        self.waits_for: Cause | None = None
         self.meter = StageMeter(stage.name)
         self._log = to
         self._append = Batcher(self._append_all)
         self._gate = Gate()
+        self._patience = Patience(stage.name, stage.backoff_s)
         self._trackers: dict[Lease, Tracker] = {}
         self._running: dict[asyncio.Task[None], Entry] = {}
+        self._working: set[asyncio.Task[Any] | None] = set()
         self._last_of_key: dict[str, asyncio.Task[None]] = {}
         self._bytes = 0
         self._changed = asyncio.Event()
         self._failures = 0
+        self._taking: asyncio.Task[Sequence[Entry]] | None = None
         self._stopped: StageStopped | None = None
+
+    @property
+    def ready(self) -> bool:
+        return not self._patience.waits
+
+    @property
+    def waits_for(self) -> Cause | None:
+        return next(iter(self._patience.waits.values()), None)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then finish what runs (within grace_s), commit and leave. Raises StageStopped."""
+        self._patience.over = False
         async with self._log.reader(self.stage.sources, self.stage.name) as reader:
             committer = asyncio.create_task(self._keep_committing(reader))
             stopping = asyncio.create_task(stop.wait())
@@ -76,23 +88,24 @@ class StageLoop:
                     await self._turn(reader, stopping, wait_s=5.0)
             finally:
                 stopping.cancel()
-                await self._finish()
+                await self._finish(reader)
                 committer.cancel()
                 await asyncio.wait({committer})
-                await self._commit(reader)
+                await self._try_commit(reader)
                 self.meter.line(force=True)
 
     async def run_until_idle(self) -> int:
         """Work until nothing is left to read and nothing runs; returns how many entries were taken."""
+        self._patience.over = False
         async with self._log.reader(self.stage.sources, self.stage.name) as reader:
             taken = 0
             try:
                 while new := await self._turn(reader, None, wait_s=0.0):
                     taken += new
                     await self._settle()
-                    await self._commit(reader)
+                    await self._patience(lambda: self._commit(reader))
             finally:
-                await self._finish()
+                await self._finish(reader)
             return taken
 
     async def _turn(self, reader: Reader, stopping: "asyncio.Task[bool] | None", *, wait_s: float) -> int:
@@ -102,40 +115,42 @@ class StageLoop:
         if entries < 1 or size < 1:
             await self._wait_for_change()
             return 0
-        reading = asyncio.create_task(reader.read(entries_max=entries, bytes_max=size, wait_s=wait_s))
-        await asyncio.wait({reading, stopping} if stopping else {reading}, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            reading.cancel()
-            await asyncio.wait({reading})
-            return 0
+        self._taking = taking = asyncio.create_task(
+            self._take(reader, entries_max=entries, bytes_max=size, wait_s=wait_s)
+        )
         try:
-            found = reading.result()
-        except Transient as error:
-            await self._wait_for_dependency(error, 1.0)
-            return 0
-        await self._start(reader, found)
+            await asyncio.wait({taking, stopping} if stopping else {taking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            taking.cancel()  # changes nothing when it is done
+            await asyncio.wait({taking})
+        found = () if taking.cancelled() else taking.result()
+        self._start(reader, found)
         return len(found)
 
     def _room(self) -> tuple[int, int]:
-        self._drop_lost()
         waiting = sum(tracker.uncommitted for tracker in self._trackers.values())
         entries = min(self.stage.entries_max - len(self._running), self.stage.uncommitted_max - waiting)
         return entries, self.stage.bytes_max - self._bytes
 
-    def _drop_lost(self) -> None:
-        """Forget partitions that were taken from us; their running work is cancelled."""
-        lost = [task for task, entry in self._running.items() if entry.lease not in self._trackers]
-        for task in lost:
-            task.cancel()
+    async def _take(self, reader: Reader, *, entries_max: int, bytes_max: int, wait_s: float) -> Sequence[Entry]:
+        """Read, and put on record that these are attempted. What may have killed us is counted when it is alone."""
+        found = await self._patience(lambda: reader.read(entries_max=entries_max, bytes_max=bytes_max, wait_s=wait_s))
+        sharing = [entry for entry in found if self._may_share(entry)]
+        try:
+            if sharing:
+                await self._patience(lambda: reader.started(sharing))
+        except LeaseLost:
+            return [entry for entry in found if entry.lease in reader.held()]
+        return found
 
-    async def _start(self, reader: Reader, entries: Sequence[Entry]) -> None:
+    def _may_share(self, entry: Entry) -> bool:
+        """Everybody is interrupted once: a second time is suspicious, and a suspect runs alone."""
+        return entry.attempt < min(SHARED_ATTEMPTS_MAX, self.stage.attempts_max)
+
+    def _start(self, reader: Reader, entries: Sequence[Entry]) -> None:
         for entry in entries:
             assert entry.lease is not None
             self._trackers.setdefault(entry.lease, Tracker()).begin(entry.position.offset)
-        fresh = [entry for entry in entries if entry.attempt == 0]
-        if fresh:
-            await reader.started(fresh)
-        for entry in entries:
             task = asyncio.create_task(self._handle(reader, entry, self._last_of_key.get(entry.key)))
             self._running[task] = entry
             if self.stage.key_order:
@@ -147,15 +162,17 @@ class StageLoop:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         entry = self._running.pop(task)
         self._bytes -= len(entry.value)
+        self.meter.in_flight(len(self._running), self._bytes)
         if self._last_of_key.get(entry.key) is task:
             del self._last_of_key[entry.key]
-        if not task.cancelled() and task.exception() is None:
-            tracker = self._trackers.get(entry.lease) if entry.lease else None
-            if tracker is not None:
-                tracker.finish(entry.position.offset)
-        elif not task.cancelled():
-            error = task.exception()
-            self._stopped = error if isinstance(error, StageStopped) else StageStopped(f"{self.stage.name}: {error!r}")
+        tracker = self._trackers.get(entry.lease) if entry.lease else None
+        error = self._stopped if task.cancelled() else task.exception()
+        if task.cancelled() and error is None and tracker is not None and not self._patience.over:
+            error = asyncio.CancelledError("cancelled from within")
+        if error is not None and not isinstance(error, LeaseLost):
+            self._halt(error, str(entry.position))
+        elif error is None and not task.cancelled() and tracker is not None:
+            tracker.finish(entry.position.offset)
         self._changed.set()
 
     async def _handle(self, reader: Reader, entry: Entry, before: "asyncio.Task[None] | None") -> None:
@@ -163,10 +180,10 @@ class StageLoop:
             await asyncio.wait({before})
         began = time.monotonic()
         outcome = None
-        if entry.attempt == 0:
+        if self._may_share(entry):
             async with self._gate.shared():
-                outcome = await self._attempt(entry, None)
-            entry = replace(entry, attempt=1)
+                outcome = await self._attempt(reader, entry, alone=False)
+            entry = replace(entry, attempt=entry.attempt + 1)
         while outcome is None:
             outcome = await self._alone(reader, entry)
             entry = replace(entry, attempt=entry.attempt + 1)
@@ -177,81 +194,96 @@ class StageLoop:
         async with self._gate.alone():
             if entry.attempt >= self.stage.attempts_max:
                 self._count_failure()
-                await self._bury(entry, Cause.INTERNAL, f"failed or killed its process {entry.attempt} times")
+                tried = replace(entry, attempt=entry.attempt - 1)
+                await self._bury(tried, Cause.INTERNAL, f"failed or killed its process {entry.attempt} times")
                 return "dead"
-            await reader.started([entry])
-            return await self._attempt(entry, reader)
+            await self._patience(lambda: reader.started([entry]))
+            outcome = await self._attempt(reader, entry, alone=True)
+            if outcome is not None:  # it may stay uncommitted for long, behind one that kills us
+                await self._forgive(reader, entry)
+            return outcome
 
-    async def _attempt(self, entry: Entry, reader: Reader | None) -> str | None:
+    async def _attempt(self, reader: Reader, entry: Entry, *, alone: bool) -> str | None:
         """Run to an outcome; None means: something unexpected, to be retried alone."""
-        for pause in self._pauses():
+        forgiven = False
+
+        async def process() -> None:
+            nonlocal forgiven
             try:
-                await self._process(entry, reader)
-            except Transient as error:
-                await self._wait_for_dependency(error, pause)
-                continue
-            except Permanent as error:
-                await self._bury(entry, error.cause, error.detail)
-                return "dead"
-            except (asyncio.CancelledError, StageStopped):
+                await self._process(reader if alone else None, entry)
+            except Transient:
+                if not forgiven:
+                    await self._forgive(reader, entry)
+                forgiven = True
                 raise
-            except Exception:
-                RETRIES.labels(self.stage.name, Cause.INTERNAL).inc()
-                log().exception("unexpected", stage=self.stage.name, key=entry.key, at=str(entry.position))
-                return None
-            self._failures = 0
-            self._set_ready(None)
-            return "ok"
-        raise AssertionError("pauses never end")
 
-    async def _process(self, entry: Entry, reader: Reader | None) -> None:
-        """Append outputs as they appear, under the byte budget; return when all are durable."""
-        pending: list[tuple[asyncio.Future[Position], int]] = []
-        waiting_bytes = 0
         try:
-            async with aclosing(self.stage.process(entry)) as outputs:
-                async for output in outputs:
-                    pending.append((self._append(output), len(output[1].value)))
-                    waiting_bytes += len(output[1].value)
-                    if reader is not None and pending[0][0].done():
-                        await self._forgive(reader, entry)
-                        reader = None
-                    while len(pending) > self.stage.outputs_max or waiting_bytes > self.stage.output_bytes_max:
-                        first, size = pending.pop(0)
-                        await first
-                        waiting_bytes -= size
-            for first, _ in pending:
-                await first
-        finally:
-            for first, _ in pending:
-                first.add_done_callback(_retrieved)
+            await self._patience(process)
+        except Permanent as error:
+            await self._bury(entry, error.cause, error.detail)
+            return "dead"
+        except (asyncio.CancelledError, StageStopped, LeaseLost):
+            raise
+        except Exception:
+            RETRIES.labels(self.stage.name, Cause.INTERNAL).inc()
+            log().exception("unexpected", stage=self.stage.name, key=entry.key, at=str(entry.position))
+            return None
+        self._failures = 0
+        return "ok"
 
-    async def _forgive(self, reader: Reader, entry: Entry) -> None:
-        """A suspect that makes progress was not what killed us: its earlier attempts no longer count."""
-        await reader.started([replace(entry, attempt=0)])
+    async def _process(self, suspecting: Reader | None, entry: Entry) -> None:
+        """Append outputs as they appear, under the byte budget; return when all are durable."""
+        pending: deque[tuple[asyncio.Future[Position], int]] = deque()
+        waiting_bytes = 0
+        with self._at_work():
+            try:
+                async with aclosing(self.stage.process(entry)) as outputs:
+                    async for output in outputs:
+                        pending.append((self._append(self._checked(output)), len(output[1].value)))
+                        waiting_bytes += pending[-1][1]
+                        if suspecting is not None and _is_durable(pending[0][0]):
+                            await self._forgive(suspecting, entry)
+                            suspecting = None
+                        while len(pending) > self.stage.outputs_max or waiting_bytes > self.stage.output_bytes_max:
+                            await pending[0][0]
+                            waiting_bytes -= pending.popleft()[1]
+                for answer, _ in pending:
+                    await answer
+            finally:
+                for answer, _ in pending:
+                    answer.add_done_callback(_retrieved)
+
+    def _checked(self, output: Output) -> Output:
+        """What the log cannot take is this entry's failure, not that of all whose outputs travel beside it."""
+        topic, record = output
+        if len(record.value) > self._log.value_bytes_max:
+            raise Permanent(Cause.TOO_LARGE, f"an output of {len(record.value)} bytes, too large for {topic.name}")
+        return output
+
+    async def _forgive(self, reader: Reader, *entries: Entry) -> None:
+        """Forget the attempts of what makes progress, waits for a dependency or was stopped: it did not kill us."""
+        with suppress(Transient):
+            await reader.started([replace(entry, attempt=-1) for entry in entries])
 
     async def _append_all(self, outputs: Sequence[Output]) -> Sequence[Position]:
         by_topic: dict[Topic, list[int]] = defaultdict(list)
         for index, (topic, _) in enumerate(outputs):
             by_topic[topic].append(index)
+        appends = (self._log.append(topic, [outputs[n][1] for n in indexes]) for topic, indexes in by_topic.items())
+        answers = await asyncio.gather(*appends, return_exceptions=True)
         positions: dict[int, Position] = {}
-        for topic, indexes in by_topic.items():
-            at = await self._log.append(topic, [outputs[index][1] for index in indexes])
-            positions.update(zip(indexes, at, strict=True))
+        for (topic, indexes), answer in zip(by_topic.items(), answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            positions.update(zip(indexes, answer, strict=True))
             self.meter.appended(topic.name, len(indexes))
         return [positions[index] for index in range(len(outputs))]
 
     async def _bury(self, entry: Entry, cause: Cause, detail: str = "") -> None:
-        letter = dead_letter(self.stage.name, entry, cause, detail)
+        letter = DeadLetter.of(entry, self.stage.name, cause=cause, detail=detail)
         record = Record(key=letter.doc or entry.key, value=letter.encode(), headers=dict(entry.headers))
-        for pause in self._pauses():
-            try:
-                await self._append((topics.DEAD, record))
-            except Transient as error:
-                await self._wait_for_dependency(error, pause)
-            else:
-                self._set_ready(None)
-                return
+        with self._at_work():
+            await self._patience(lambda: self._append((topics.DEAD, record)))
 
     def _count_failure(self) -> None:
         self._failures += 1
@@ -261,33 +293,35 @@ class StageLoop:
                 "so it is not the records. The log above has the errors; nothing was lost."
             )
 
-    def _pauses(self) -> "PauseIterator":
-        return PauseIterator(self.stage.backoff_s)
-
-    async def _wait_for_dependency(self, error: Transient, pause: float) -> None:
-        if self.ready:
-            log().warning("waiting", stage=self.stage.name, cause=error.cause, detail=error.detail)
-        RETRIES.labels(self.stage.name, error.cause).inc()
-        self._set_ready(error.cause)
-        await asyncio.sleep(pause)
-
-    def _set_ready(self, waits_for: Cause | None) -> None:
-        self.ready, self.waits_for = waits_for is None, waits_for
-        READY.labels(self.stage.name).set(self.ready)
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Mark the task as one that a stop lets end; nothing begins once we stop."""
+        if self._patience.over or self._stopped is not None:
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        self._working.add(task)
+        try:
+            yield
+        finally:
+            self._working.discard(task)
 
     async def _keep_committing(self, reader: Reader) -> None:
         while True:
             await asyncio.sleep(self.stage.commit_every_s)
-            try:
-                await self._commit(reader)
-            except Transient as error:
-                log().warning("commit", stage=self.stage.name, cause=error.cause)
+            await self._try_commit(reader)
             self.meter.line()
 
+    async def _try_commit(self, reader: Reader) -> None:
+        try:
+            await self._commit(reader)
+        except Transient as error:
+            log().warning("commit", stage=self.stage.name, cause=error.cause)
+        except Exception as error:
+            self._halt(error, "commit")
+        self._changed.set()
+
     async def _commit(self, reader: Reader) -> None:
-        held = reader.held()
-        for lease in [lease for lease in self._trackers if lease not in held]:
-            del self._trackers[lease]
+        self._drop_lost(reader.held())
         due = {lease: at for lease, tracker in self._trackers.items() if (at := tracker.to_commit) is not None}
         if not due:
             return
@@ -300,6 +334,14 @@ class StageLoop:
             if lease in self._trackers:
                 self._trackers[lease].committed(offset)
 
+    def _drop_lost(self, held: frozenset[Lease]) -> None:
+        """Forget partitions that were taken from us and cancel their work, once: it may need time to end."""
+        for lease in [lease for lease in self._trackers if lease not in held]:
+            del self._trackers[lease]
+        for task, entry in self._running.items():
+            if entry.lease not in self._trackers and not task.cancelling():
+                task.cancel()
+
     async def _wait_for_change(self) -> None:
         self._changed.clear()
         with suppress(TimeoutError):
@@ -310,55 +352,37 @@ class StageLoop:
             await asyncio.wait(set(self._running), return_when=asyncio.FIRST_COMPLETED)
         self._raise_if_stopped()
 
-    async def _finish(self) -> None:
-        if self._running:
-            await asyncio.wait(set(self._running), timeout=self.stage.grace_s)
+    async def _finish(self, reader: Reader) -> None:
+        """Let what is at work end within grace_s; what only waits for its turn or a dependency ends at once."""
+        self._patience.over = True
+        running = dict(self._running)
+        for task in running.keys() - self._working:
+            task.cancel()
+        if running:
+            await asyncio.wait(set(running), timeout=self.stage.grace_s)
         for task in list(self._running):
             task.cancel()
-        if self._running:
-            await asyncio.wait(set(self._running))
+        if running:
+            await asyncio.wait(set(running))
+        unfinished = [entry for task, entry in running.items() if task.cancelled() and entry.lease in reader.held()]
+        if unfinished:
+            with suppress(LeaseLost):
+                await self._forgive(reader, *unfinished)
+
+    def _halt(self, error: BaseException, where: str) -> None:
+        """Nothing begins any more, and `run` raises."""
+        stopped = StageStopped(f"{self.stage.name}: {where}: {error!r}")
+        self._stopped = error if isinstance(error, StageStopped) else stopped
+        if self._taking is not None:
+            self._taking.cancel()
 
     def _raise_if_stopped(self) -> None:
         if self._stopped is not None:
             raise self._stopped
 
 
-class PauseIterator:
-    """Back off through the given seconds, then stay at the last."""
-
-    def __init__(self, seconds: Sequence[float]) -> None:
-        self._seconds = seconds
-        self._index = -1
-
-    def __iter__(self) -> "PauseIterator":
-        return self
-
-    def __next__(self) -> float:
-        self._index = min(self._index + 1, len(self._seconds) - 1)
-        return self._seconds[self._index]
-
-
-def dead_letter(stage: str, entry: Entry, cause: Cause, detail: str) -> DeadLetter:
-    """What failed, why and where it lies. Page and version come from the entry, so the ledger can name the gap."""
-    header = entry.headers.get
-    version = header("folio-version", "")
-    if entry.position.topic == topics.UPLOADS.name:
-        version = str(version_at(entry.appended_ms, entry.position.offset))
-    page = header("folio-page", "")
-    doc = f"{header('folio-tenant') or 'default'}/{header('folio-doc-id')}" if header("folio-doc-id") else entry.key
-    return DeadLetter(
-        stage=stage,
-        cause=cause,
-        detail=detail[:2000],
-        topic=entry.position.topic,
-        partition=entry.position.partition,
-        offset=entry.position.offset,
-        key=entry.key,
-        attempts=entry.attempt + 1,
-        doc=Doc(doc),
-        version=int(version) if version.isdecimal() else None,
-        page=int(page) if page.isdecimal() else None,
-    )
+def _is_durable(answer: "asyncio.Future[Position]") -> bool:
+    return answer.done() and not answer.cancelled() and answer.exception() is None
 
 
 def _retrieved(future: "asyncio.Future[Position]") -> None:

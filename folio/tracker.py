@@ -11,13 +11,15 @@ class Tracker:
     def __init__(self) -> None:
         self._order: deque[Offset] = deque()
         self._finished: set[Offset] = set()
+        self._last: Offset = -1
         self._next: Offset | None = None
         self._committed: Offset | None = None
 
     def begin(self, offset: Offset) -> None:
         """An entry was read. Raises ValueError when offsets go backwards: the log broke its promise."""
-        if self._order and offset <= self._order[-1]:
-            raise ValueError(f"offset {offset} after {self._order[-1]}")
+        if offset <= self._last:
+            raise ValueError(f"offset {offset} after {self._last}")
+        self._last = offset
         self._order.append(offset)
 
     def finish(self, offset: Offset) -> None:

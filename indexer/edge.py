@@ -16,9 +16,9 @@ from indexer.store import Head, Point, Scored, Totals, Vector, Where
 
 
 class EdgeStore:
-    """A folder belongs to one dimension (one generation). The process starts at the first call and again after it died."""
+    """A folder holds one generation. The process starts at the first call, and again after it died."""
 
-    def __init__(self, path: Path, *, dimension: int) -> None:
+    def __init__(self, path: Path, dimension: int) -> None:
         self._dimension = dimension
         child = Child("indexer.edge_process:EdgeProcess", {"path": str(path), "dimension": dimension})
         self._process = Steady(child, died=Cause.STORE_DOWN, what="the index process")
@@ -53,7 +53,7 @@ class EdgeStore:
         following = None
         while True:
             hashes, rows, following = await self._call("vectors", doc, following)
-            found.update(zip(hashes, np.frombuffer(rows, np.float32).reshape(len(hashes), -1), strict=True))
+            found.update(zip(hashes, np.frombuffer(rows, np.float32).reshape(-1, self._dimension), strict=True))
             if following is None:
                 return found
 

@@ -21,7 +21,11 @@ FREE_BYTES_MIN = 96 << 20
 
 PAGE = 1000
 LOCK_WAIT_S = 10.0
-INDEXED = {"doc": edge.PayloadSchemaType.Keyword, "tenant": edge.PayloadSchemaType.Keyword, "revision": edge.PayloadSchemaType.Integer}
+INDEXED = {
+    "doc": edge.PayloadSchemaType.Keyword,
+    "tenant": edge.PayloadSchemaType.Keyword,
+    "revision": edge.PayloadSchemaType.Integer,
+}
 
 
 class EdgeProcess:
@@ -31,6 +35,8 @@ class EdgeProcess:
         self._path = Path(path)
         self._path.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self._path / "lock", lock_wait_s)
+        if not (self._path / "heads").exists():
+            self._refuse_when_full()
         self._dimension = dimension
         dense = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)
         self._points = _opened(self._path / "points", edge.EdgeConfig(vectors=dense, wal_enabled=True))
@@ -42,7 +48,7 @@ class EdgeProcess:
         return [record.payload for record in found]
 
     def raise_head(self, payload: dict[str, Any], over: int | None) -> None:
-        must = [edge.FieldCondition("seen", range=edge.RangeFloat(lt=payload["seen"]))]
+        must: list[Any] = [edge.FieldCondition("seen", range=edge.RangeFloat(lt=payload["seen"]))]
         must += [] if over is None else [_is("revision", over)]
         point = edge.Point(head_id(payload["doc"]), {}, payload)
         self._update(self._heads, edge.UpdateOperation.upsert_points([point], condition=edge.Filter(must=must)))
@@ -82,7 +88,9 @@ class EdgeProcess:
     def search(self, vector: bytes, limit: int, tenant: str, doc: str | None, pins: dict[str, int]) -> list[Any]:
         where = edge.Filter(
             must=[_is("tenant", tenant), *([_is("doc", doc)] if doc else [])],
-            must_not=[edge.Filter(must=[_is("doc", pinned)], must_not=[_is("revision", at)]) for pinned, at in pins.items()],
+            must_not=[
+                edge.Filter(must=[_is("doc", pinned)], must_not=[_is("revision", at)]) for pinned, at in pins.items()
+            ],
         )
         nearest = edge.Query.Nearest(np.frombuffer(vector, np.float32).tolist())
         found = self._points.query(edge.QueryRequest(limit=limit, query=nearest, filter=where, with_payload=True))
@@ -120,7 +128,9 @@ class EdgeProcess:
     def _refuse_when_full(self) -> None:
         free = shutil.disk_usage(self._path).free
         if free < FREE_BYTES_MIN:
-            raise Transient(Cause.DISK_FULL, f"{free >> 20} MiB free at {self._path}, the index needs {FREE_BYTES_MIN >> 20}")
+            raise Transient(
+                Cause.DISK_FULL, f"{free >> 20} MiB free at {self._path}, the index needs {FREE_BYTES_MIN >> 20}"
+            )
 
 
 def _opened(folder: Path, config: Any) -> Any:
@@ -171,6 +181,6 @@ def _translated(call: Any) -> Any:
     try:
         return call()
     except Exception as error:
-        if "No space left" in str(error) or "os error 28" in str(error):
+        if any(word in str(error) for word in ("No space left", "os error 28", "Not enough space")):
             raise Transient(Cause.DISK_FULL, str(error)) from None
         raise

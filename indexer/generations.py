@@ -6,16 +6,17 @@ import re
 SLUG_CHARS_MAX = 40
 
 
-def generation_of(chunker: str, embedder: str, dimension: int) -> str:
-    """`minilm-3f9a1c04`: readable, and different whenever chunker revision, embedder or dimension differ.
+def generation_name(chunker: str, embedder: str) -> str:
+    """`minilm-3f9a1c04`: readable, and different whenever the chunker's revision or the embedder's name differ.
 
-    So vectors of two embedders can never meet in one collection.
+    So vectors of two embedders never meet in one collection; a model that changed its dimension under its old
+    name is refused by the store when it opens.
     """
-    digest = hashlib.sha256(f"{chunker}\n{embedder}\n{dimension}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{chunker}\n{embedder}".encode()).hexdigest()[:8]
     slug = re.sub(r"[^a-z0-9]+", "-", embedder.lower()).strip("-")[-SLUG_CHARS_MAX:].strip("-")
     return f"{slug or 'model'}-{digest}"
 
 
-def collection_of(generation: str) -> str:
+def collection_name(generation: str) -> str:
     """The collection on a server, or the folder of the embedded index, that holds one generation."""
     return f"folio-{generation}"

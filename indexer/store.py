@@ -95,7 +95,7 @@ class Store(Protocol):
         ...
 
     async def raise_head(self, head: Head, *, over: int | None = None) -> None:
-        """Write `head` unless one with the same or a higher `seen` is there; with `over`, only if that revision is visible.
+        """Write `head` unless one with as high a `seen` is there; with `over`, only if that revision is visible.
 
         Whether it was written is known by reading it again: somebody may have raised it further.
         """
@@ -129,6 +129,10 @@ class Store(Protocol):
 
     def all_heads(self) -> AsyncIterator[Head]:
         """Every head, in no order: what verification walks over."""
+        ...
+
+    async def maintain(self, *, quiet_s: float = 30.0) -> bool:
+        """Build graphs and drop deleted points, if nobody asked for `quiet_s` and it is ours to do; whether it was."""
         ...
 
     async def close(self) -> None: ...

@@ -54,6 +54,10 @@ class Owner:
         self._begin(parts.ocr.follow(parts.log, stop))
         self._begin(self._keep_house())
 
+    def warm(self) -> None:
+        """Start early what takes seconds to start: the embedder, the index."""
+        self._begin(self._warm())
+
     async def stop(self) -> None:
         """Finish what runs (each stage within its grace), commit, leave."""
         self._stop.set()
@@ -105,6 +109,12 @@ class Owner:
             log().error("stopped", reason=str(error), kind=type(error).__name__)
             self.failed.set_exception(error)
 
+    async def _warm(self) -> None:
+        try:
+            await asyncio.gather(self.parts.store.open(), self.parts.embedder.warm())
+        except Transient as error:
+            log().warning("warming waits", cause=error.cause)
+
     async def _keep_house(self) -> None:
         """Retention, compaction, and blobs that nothing refers to any more."""
         while not self._stop.is_set():
@@ -132,8 +142,7 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
     check_folder(settings.data)
     with owning(settings.data):
         async with open_parts(settings) as parts:
-            if parts.ledger.is_new:
-                await parts.ledger.rebuild(parts.log)
+            await parts.ledger.rebuild(parts.log)
             owner = Owner(settings, parts)
             owner.start()
             try:

@@ -7,11 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chunking.chunker import REVISION
-from ingest.sandbox import Limits, Sandbox
-from ingest.stage import ingest_stage
-from ledger.stage import Ledger, Timings
-from ledger.store import LedgerStore
-
 from folio.child import Child
 from folio.errors import FolioError
 from folio.records import ChunkSet
@@ -20,7 +15,7 @@ from folio.stage import Stage
 from folio.topics import DEAD, PAGES, PAGES_BULK, TEXTS
 from indexer.edge import EdgeStore
 from indexer.embedding import Embedder, open_embedder
-from indexer.generations import generation_name
+from indexer.generations import collection_name, generation_name
 from indexer.memory import MemoryStore
 from indexer.search import Searcher
 from indexer.stage import index_stage
@@ -28,6 +23,11 @@ from indexer.store import Store
 from infra.folder_blobs import FolderBlobs
 from infra.places import BLOBS_FOLDER, INDEX_FOLDER, LEDGER_FILE, LOG_FILE
 from infra.sqlite_log import SqliteLog
+from ingest.sandbox import Limits, Sandbox
+from ingest.stage import ingest_stage
+from ledger.rules import Timings
+from ledger.stage import Ledger
+from ledger.store import LedgerStore
 from ocr_stage.engine import Engine, ScriptedEngine
 from ocr_stage.rapid import RapidEngine
 from ocr_stage.stage import OcrStage
@@ -149,8 +149,8 @@ def open_engine(settings: Settings) -> Engine:
 
 def open_store(settings: Settings, generation: str, dimension: int) -> Store:
     if settings.indexer.store == "memory":
-        return MemoryStore(dimension)
-    return EdgeStore(settings.data / INDEX_FOLDER / generation, dimension)
+        return MemoryStore(dimension=dimension)
+    return EdgeStore(settings.data / INDEX_FOLDER / collection_name(generation), dimension=dimension)
 
 
 def open_chunker(settings: Settings, embedder: Embedder) -> Child:

@@ -56,7 +56,9 @@ def test_a_module_is_short_and_opens_with_what_it_is_for(path: Path) -> None:
 def test_functions_are_short_flat_and_take_few_parameters(path: Path) -> None:
     for function in functions(path):
         arguments = function.args
-        count = len(arguments.args) + len(arguments.kwonlyargs) - (bool(arguments.args) and arguments.args[0].arg == "self")
+        count = (
+            len(arguments.args) + len(arguments.kwonlyargs) - (bool(arguments.args) and arguments.args[0].arg == "self")
+        )
         where = f"{path.name}:{function.lineno} {function.name}"
         is_command = any("command" in ast.unparse(decorator) for decorator in function.decorator_list)
         assert body_lines(function) <= FUNCTION_LINES_MAX, where
@@ -67,7 +69,9 @@ def test_functions_are_short_flat_and_take_few_parameters(path: Path) -> None:
 @every_module
 def test_names_use_the_vocabulary(path: Path) -> None:
     names = {path.stem} | {
-        node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, Function | ast.ClassDef)
+        node.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, Function | ast.ClassDef)
     }
     words = {word for name in names for word in re.findall(r"[a-z]+", re.sub(r"([A-Z])", r" \1", name).lower())}
     assert not words & BANNED

@@ -1,0 +1,1 @@
+"""The example documents, one module each; `make_documents.py` writes them all."""

@@ -1,0 +1,94 @@
+"""What lies beside a vector, in the shape that chatbot libraries read as it stands, and the Hit that is made of it.
+
+langchain-qdrant reads `page_content` and `metadata`; LlamaIndex does with `text_key="page_content"`.
+What the swap and the filters need stands on the top level.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgpack
+
+from folio.ids import doc_id_of, point_id, tenant_of
+from folio.records import Box, Chunk, ChunkSet, Hit, PageBox
+
+INT_MAX = (1 << 63) - 1
+
+
+def payload_of(of: ChunkSet, chunk: Chunk) -> dict[str, Any]:
+    """Everything but the revision, which is added when the point is written: equal payloads mean an unchanged chunk.
+
+    The producer's metadata lies among ours, and cannot replace any of it.
+    """
+    doc_id = doc_id_of(of.doc)
+    ours = {
+        "source": of.name or doc_id,
+        "doc_id": doc_id,
+        "title": str(of.metadata.get("title") or of.name or doc_id),
+        "uri": of.uri,
+        "version": of.version,
+        "page": min(chunk.pages, default=None),
+        "page_end": max(chunk.pages, default=None),
+        "pages": list(chunk.pages),
+        "headings": list(chunk.headings),
+        "boxes": [[on.page, on.box.x0, on.box.y0, on.box.x1, on.box.y1] for on in chunk.boxes],
+        "kind": chunk.kind.value,
+        "order": chunk.order,
+        "chunk_id": chunk.chunk_id,
+        "flags": flags_of(of, chunk),
+    }
+    return {
+        "page_content": chunk.body,
+        "metadata": {**plain(of.metadata), **ours},
+        "doc": of.doc,
+        "tenant": tenant_of(of.doc),
+        "chunk_id": chunk.chunk_id,
+        "embed_hash": chunk.embed_hash,
+    }
+
+
+def flags_of(of: ChunkSet, chunk: Chunk) -> list[str]:
+    """The chunk's own, and a `gap:PAGE:CAUSE` for every page of the document that could not be read."""
+    gaps = [f"gap:{page}:{cause}" for page, cause in sorted(of.gaps.items())]
+    return list(dict.fromkeys([*chunk.flags, *gaps]))
+
+
+def hit_of(payload: Mapping[str, Any], score: float) -> Hit:
+    facts = payload["metadata"]
+    return Hit(
+        text=payload["page_content"],
+        document=facts["doc_id"],
+        version=facts["version"],
+        pages=tuple(facts["pages"]),
+        boxes=tuple(PageBox(page=page, box=Box(x0=x0, y0=y0, x1=x1, y1=y1)) for page, x0, y0, x1, y1 in facts["boxes"]),
+        headings=tuple(facts["headings"]),
+        score=score,
+        flags=tuple(facts["flags"]),
+    )
+
+
+def stored_id(payload: Mapping[str, Any], revision: int) -> str:
+    return point_id(payload["chunk_id"], revision)
+
+
+def manifest_of(payloads: Iterable[Mapping[str, Any]], *, deleted: bool) -> str:
+    """A hash over ids and payloads of all chunks, in no order: two revisions with the same need no swap."""
+    each = sorted(hashlib.sha256(msgpack.packb(payload)).digest() for payload in payloads)
+    return hashlib.sha256(b"".join([b"deleted" if deleted else b"", *each])).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A producer's metadata as every store can hold it: JSON with 64-bit integers and finite numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if isinstance(value, int) and abs(value) <= INT_MAX:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return str(value)

@@ -1,0 +1,243 @@
+"""From spans to lines, and the order in which a person reads them: columns before rows, by cutting at gutters."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from ingest.sheet import Rect, Span, union
+
+APART_EMS = 1.3
+"""A gap this wide on one line separates columns or cells."""
+MARKER_APART_EMS = 5.0
+MARKER = re.compile(r"^\s*(?:[•‣◦▪●○■□➢➤✓·*\u2013\u2014\ue000-\uf8ff\ufffd-]|\d{1,3}[.)])\s*$")
+LEADER = "…"
+"""Stands for the row of dots in a table of contents."""
+_LEADERS = re.compile(r"(?:\s*[.·…]){5,}\s*")
+_SPACE_EMS = 0.15
+_SAME_LINE = 0.5
+_GUTTER_EMS = 0.7
+_GUTTER_CROSSED_MAX = 0.2
+_COLUMN_LINES_MIN = 3
+_COLUMN_WIDTH_MIN = 0.2
+_DEPTH_MAX = 6
+_BAND_EMS = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A run of text on one baseline, without a wide gap in it."""
+
+    text: str
+    box: Rect
+    size: float
+    bold: bool = False
+    mono: bool = False
+
+
+class Placed(Protocol):
+    @property
+    def box(self) -> Rect: ...
+
+
+P = TypeVar("P", bound=Placed)
+
+
+def lines_of(runs: Sequence[Sequence[Span]]) -> list[Line]:
+    """Lines in the engine's order; text drawn twice for boldness counts once."""
+    lines: list[Line] = []
+    seen: set[tuple[str, int, int]] = set()
+    for run in runs:
+        for spans in _parts(run):
+            line = _line(spans)
+            at = (line.text, round(line.box[0] / 2), round(line.box[1] / 2))
+            if line.text.strip(LEADER) and at not in seen:
+                seen.add(at)
+                _append(lines, line)
+    return lines
+
+
+def _parts(run: Sequence[Span]) -> list[list[Span]]:
+    parts: list[list[Span]] = []
+    for span in run:
+        if not span.text.strip():
+            continue
+        if parts and _joined("".join(each.text for each in parts[-1]), parts[-1][-1], span):
+            parts[-1].append(span)
+        else:
+            parts.append([span])
+    return parts
+
+
+def _append(lines: list[Line], line: Line) -> None:
+    """An engine may end a line where only a bullet or a font ends: mend that."""
+    if lines and _joined(lines[-1].text, lines[-1], line):
+        last = lines[-1]
+        longer = last if len(last.text) >= len(line.text) else line
+        lines[-1] = Line(
+            text=f"{last.text} {line.text}"
+            if _gap(last.box, line.box) > _SPACE_EMS * line.size
+            else last.text + line.text,
+            box=union(last.box, line.box),
+            size=longer.size,
+            bold=last.bold and line.bold,
+            mono=last.mono and line.mono,
+        )
+    else:
+        lines.append(line)
+
+
+def _joined(before: str, last: Span | Line, new: Span | Line) -> bool:
+    ems = MARKER_APART_EMS if MARKER.match(before) else APART_EMS
+    em = max(last.size, new.size)
+    beside = _gap(last.box, new.box) <= ems * em and _overlap(last.box, new.box) <= em / 2
+    return beside and same_row(last.box, new.box)
+
+
+def same_row(one: Rect, other: Rect) -> bool:
+    """They overlap by half of the lower one's height."""
+    common = min(one[3], other[3]) - max(one[1], other[1])
+    return common > _SAME_LINE * max(0.1, min(one[3] - one[1], other[3] - other[1]))
+
+
+def _gap(one: Rect, other: Rect) -> float:
+    """White between two boxes on one line, in either writing direction."""
+    return max(0.0, other[0] - one[2], one[0] - other[2])
+
+
+def _overlap(one: Rect, other: Rect) -> float:
+    return min(one[2], other[2]) - max(one[0], other[0])
+
+
+def _line(spans: Sequence[Span]) -> Line:
+    text, box = "", spans[0].box
+    before: Span | None = None
+    for span in spans:
+        if before is not None and _gap(before.box, span.box) > _SPACE_EMS * span.size:
+            text += " "
+        text += span.text
+        box = union(box, span.box)
+        before = span
+    longest = max(spans, key=lambda span: len(span.text))
+    inked = [span for span in spans if any(letter.isalnum() for letter in span.text)] or list(spans)
+    return Line(
+        text=_LEADERS.sub(f" {LEADER} ", " ".join(text.split())).strip(),
+        box=box,
+        size=longest.size,
+        bold=all(span.bold for span in inked),
+        mono=all(span.mono for span in inked),
+    )
+
+
+def reading_order(items: Sequence[P], em: float, depth: int = 0) -> list[list[P]]:
+    """Columns of items, top to bottom, in the order of reading. What spans a gutter stands between columns."""
+    if not items:
+        return []
+    gutter = _gutter(items, em) if depth < _DEPTH_MAX else None
+    if gutter is None:
+        above, below = _cut_across(items, em) if depth < _DEPTH_MAX else (items, [])
+        if not below:
+            return [rows(items)]
+        flows = [*reading_order(above, em, depth + 1), *reading_order(below, em, depth + 1)]
+        return flows if len(flows) > 2 else [rows(items)]
+    flows = []
+    band: list[P] = []
+    spanning: list[P] = []
+    for item in sorted(items, key=lambda item: item.box[1]):
+        if item.box[0] < gutter < item.box[2]:
+            flows += _columns(band, gutter, em, depth)
+            band = []
+            spanning.append(item)
+        else:
+            if spanning:
+                flows.append(rows(spanning))
+                spanning = []
+            band.append(item)
+    flows += _columns(band, gutter, em, depth)
+    return [*flows, rows(spanning)] if spanning else flows
+
+
+def _cut_across(items: Sequence[P], em: float) -> tuple[Sequence[P], Sequence[P]]:
+    """Above and below the tallest strip of white: a page may have other columns further down."""
+    down = sorted(items, key=lambda item: item.box[1])
+    bottom, tallest, cut = down[0].box[3], _BAND_EMS * em, 0
+    for at, item in enumerate(down):
+        if item.box[1] - bottom > tallest:
+            tallest, cut = item.box[1] - bottom, at
+        bottom = max(bottom, item.box[3])
+    return (down[:cut], down[cut:]) if cut else (down, [])
+
+
+def _columns(band: Sequence[P], gutter: float, em: float, depth: int) -> list[list[P]]:
+    left = [item for item in band if item.box[2] <= gutter]
+    right = [item for item in band if item.box[2] > gutter]
+    return reading_order(left, em, depth + 1) + reading_order(right, em, depth + 1)
+
+
+def rows(items: Sequence[P]) -> list[P]:
+    """Top to bottom; what shares a row, left to right."""
+    found: list[list[P]] = []
+    for item in sorted(items, key=lambda item: (item.box[1] + item.box[3]) / 2):
+        if found and same_row(found[-1][0].box, item.box):
+            found[-1].append(item)
+        else:
+            found.append([item])
+    return [item for row in found for item in sorted(row, key=lambda item: item.box[0])]
+
+
+def _gutter(items: Sequence[P], em: float) -> float | None:
+    """The x of the widest strip of white that few items cross and that has a column on both sides."""
+    if len(items) < 2 * _COLUMN_LINES_MIN:
+        return None
+    left = min(item.box[0] for item in items)
+    right = max(item.box[2] for item in items)
+    crossed = _crossed(items, left, right)
+    best, widest = None, 0
+    run = 0
+    most = int(_GUTTER_CROSSED_MAX * len(items))
+    for at, count in enumerate(crossed):
+        run = run + 1 if count <= most else 0
+        if (
+            run >= max(3.0, _GUTTER_EMS * em)
+            and run > widest
+            and _parted(items, x := left + at + 1 - run / 2, (left, right))
+        ):
+            best, widest = x, run
+    return best
+
+
+def _crossed(items: Sequence[P], left: float, right: float) -> list[int]:
+    """How many items lie over each point of the page's width."""
+    steps = [0] * (int(right - left) + 2)
+    for item in items:
+        steps[int(item.box[0] - left)] += 1
+        steps[min(len(steps) - 1, int(item.box[2] - left) + 1)] -= 1
+    total = 0
+    for at, step in enumerate(steps):
+        total += step
+        steps[at] = total
+    return steps[:-1]
+
+
+def _parted(items: Sequence[P], x: float, extent: tuple[float, float]) -> bool:
+    """There is a column on both sides: several lines, wide enough, beside each other."""
+    left = [item.box for item in items if item.box[2] <= x]
+    right = [item.box for item in items if item.box[0] >= x]
+    if min(len(left), len(right)) < _COLUMN_LINES_MIN:
+        return False
+    width = extent[1] - extent[0]
+    for boxes in (left, right):
+        if max(box[2] for box in boxes) - min(box[0] for box in boxes) < _COLUMN_WIDTH_MIN * width:
+            return False
+    top = max(min(box[1] for box in left), min(box[1] for box in right))
+    bottom = min(max(box[3] for box in left), max(box[3] for box in right))
+    shorter = min(_height(left), _height(right))
+    return bottom - top > shorter / 2
+
+
+def _height(boxes: Sequence[Rect]) -> float:
+    return max(box[3] for box in boxes) - min(box[1] for box in boxes)
+
+
+def without_marker(line: Line, length: int) -> Line:
+    return replace(line, text=line.text[length:].strip())

@@ -1,0 +1,127 @@
+"""PDF engine 1, PyMuPDF (AGPL or commercial): the only module that imports it; runs in the sandbox child only."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from folio.errors import Cause, Permanent
+from ingest.images import to_jpeg
+from ingest.render import Renderer
+from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
+
+# Its layout model would load onnxruntime and numpy: 0.5 s and threads that a forking process must not have.
+sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]  # the documented way to make an import fail
+import pymupdf  # noqa: E402  # after the line above
+
+pymupdf.TOOLS.mupdf_display_errors(False)
+pymupdf.TOOLS.mupdf_display_warnings(False)
+
+_FLAGS = (
+    pymupdf.TEXT_PRESERVE_LIGATURES
+    | pymupdf.TEXT_PRESERVE_WHITESPACE
+    | pymupdf.TEXT_MEDIABOX_CLIP
+    | pymupdf.TEXT_COLLECT_VECTORS
+)
+_TEXT, _VECTOR = 0, 3
+_BOLD_FONT, _MONO_FONT = 16, 8
+_BOLD_CHARS, _FILLED, _STROKED = 8, 16, 32
+_OPAQUE_FROM = 32
+_UPRIGHT_FROM = 0.95
+
+
+class MuPdf:
+    """An open PDF."""
+
+    name = "pymupdf"
+
+    def __init__(self, path: Path) -> None:
+        self._file = pymupdf.open(str(path), filetype="pdf")
+        if self._file.needs_pass:
+            raise Permanent(Cause.ENCRYPTED)
+        if self._file.is_closed or not self._file.is_pdf:
+            raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.")
+        self.page_count: int = self._file.page_count
+
+    def sheet(self, page: int) -> Sheet:
+        """Text, lines and images of one page. One pass for text and drawings: get_drawings would be a second."""
+        opened = self._file[page - 1]
+        size = opened.rect
+        sheet = Sheet(width=size.width, height=size.height)
+        turn = _Turn(opened.rotation_matrix if opened.rotation else None)
+        for block in opened.get_text("dict", flags=_FLAGS)["blocks"]:
+            if block["type"] == _TEXT:
+                sheet.lines += [_spans(line, turn) for line in block["lines"]]
+            elif block["type"] == _VECTOR and block["alpha"] >= _OPAQUE_FROM:
+                sheet.draw(turn.box(_trimmed(block)), block["color"], stroked=block["stroked"])
+        _add_pictures(sheet, opened.get_bboxlog(), turn)
+        return sheet
+
+    def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]:
+        """One page as JPEG. The scale follows from the edge, so no page size makes it large."""
+        opened = self._file[page - 1]
+        size = opened.rect
+        scale = edge / max(size.width, size.height, 1.0)
+        drawn = opened.get_pixmap(matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=False)
+        picture = Image.frombuffer("RGB", (drawn.width, drawn.height), drawn.samples_mv)
+        return to_jpeg(picture, edge=edge, quality=quality)
+
+
+class MuPdfRenderer(Renderer):
+    """The child's object that opens PDFs with PyMuPDF."""
+
+    open_pdf = MuPdf
+
+
+class _Turn:
+    """From the engine's unrotated page to the page as displayed."""
+
+    def __init__(self, matrix: Any) -> None:
+        self._matrix = tuple(matrix) if matrix is not None else None
+
+    def box(self, box: Rect) -> Rect:
+        if self._matrix is None:
+            return box
+        a, b, c, d, e, f = self._matrix
+        x0, y0, x1, y1 = box
+        return ordered(a * x0 + c * y0 + e, b * x0 + d * y0 + f, a * x1 + c * y1 + e, b * x1 + d * y1 + f)
+
+    def upright(self, direction: tuple[float, float]) -> bool:
+        x, y = direction
+        if self._matrix is not None:
+            x = self._matrix[0] * x + self._matrix[2] * y
+        return x > _UPRIGHT_FROM
+
+
+def _spans(line: dict[str, Any], turn: _Turn) -> list[Span]:
+    upright = turn.upright(line["dir"])
+    return [
+        Span(
+            text=span["text"],
+            box=turn.box(span["bbox"]),
+            size=span["size"],
+            bold=bool(span["flags"] & _BOLD_FONT or span["char_flags"] & _BOLD_CHARS),
+            mono=bool(span["flags"] & _MONO_FONT),
+            colour=span["color"],
+            painted=bool(span["char_flags"] & (_FILLED | _STROKED)) and span["alpha"] >= _OPAQUE_FROM,
+            upright=upright,
+        )
+        for span in line["spans"]
+    ]
+
+
+def _trimmed(block: dict[str, Any]) -> Rect:
+    """The engine widens a stroke's box by a point on every side or so; bring thin ones back to their middle."""
+    x0, y0, x1, y1 = block["bbox"]
+    return (x0, y0, x1, y1) if not block["stroked"] else (x0 + 0.5, y0 + 0.5, x1 - 0.5, y1 - 0.5)
+
+
+def _add_pictures(sheet: Sheet, painted: list[tuple[str, Rect]], turn: _Turn) -> None:
+    texts = sum(kind in ("fill-text", "stroke-text") for kind, _ in painted)
+    before = 0
+    sheet.inked = bool(painted)
+    for kind, box in painted:
+        before += kind in ("fill-text", "stroke-text")
+        if kind in ("fill-image", "fill-imgmask") and area(box) > 0:
+            sheet.pictures.append(Picture(turn.box(box), covers_text=before * 2 > texts))

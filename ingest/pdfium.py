@@ -1,0 +1,302 @@
+"""PDF engine 2, pypdfium2 (BSD / Apache-2.0): the same pages without PyMuPDF; runs in the sandbox child only."""
+
+import ctypes
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pypdfium2
+from pypdfium2 import raw
+
+from folio.errors import Cause, Permanent
+from ingest.images import to_jpeg
+from ingest.render import Renderer
+from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
+
+_OPAQUE_FROM = 32
+_UPRIGHT_FROM = 0.95
+_BOLD_FROM = 600
+_MONO_FLAG, _FORCE_BOLD_FLAG = 1, 1 << 18
+_SEGMENTS_MAX = 400
+_FORM_DEPTH_MAX = 4
+_RETURN, _NEWLINE, _HYPHEN = 0x0D, 0x0A, 0x02
+
+
+class Pdfium:
+    """An open PDF."""
+
+    name = "pypdfium2"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = pypdfium2.PdfDocument(path)
+        except pypdfium2.PdfiumError as error:
+            if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
+                raise Permanent(Cause.ENCRYPTED) from None
+            raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.") from None
+        self.page_count: int = len(self._file)
+
+    def sheet(self, page: int) -> Sheet:
+        """Text, lines and images of one page."""
+        opened = self._file[page - 1]
+        try:
+            turn = _Turn.of(opened)
+            sheet = Sheet(width=turn.width, height=turn.height)
+            text = opened.get_textpage()
+            try:
+                sheet.lines, sheet.unmapped = _Characters(text, turn).lines()
+            finally:
+                text.close()
+            _add_drawings(sheet, opened, turn)
+            return sheet
+        finally:
+            opened.close()
+
+    def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]:
+        """One page as JPEG. The scale follows from the edge, so no page size makes it large."""
+        opened = self._file[page - 1]
+        try:
+            scale = edge / max(*opened.get_size(), 1.0)
+            drawn = opened.render(scale=scale, rev_byteorder=True, may_draw_forms=False)
+            try:
+                return to_jpeg(drawn.to_pil(), edge=edge, quality=quality)
+            finally:
+                drawn.close()
+        finally:
+            opened.close()
+
+
+class PdfiumRenderer(Renderer):
+    """The child's object that opens PDFs with pypdfium2."""
+
+    open_pdf = Pdfium
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """From PDF units (origin bottom left, before /Rotate) to the page as displayed."""
+
+    crop: Rect
+    quarters: int
+
+    @classmethod
+    def of(cls, page: Any) -> "_Turn":
+        return cls(ordered(*page.get_bbox()), page.get_rotation() // 90)
+
+    @property
+    def width(self) -> float:
+        return self._sides[self.quarters % 2]
+
+    @property
+    def height(self) -> float:
+        return self._sides[1 - self.quarters % 2]
+
+    @property
+    def _sides(self) -> tuple[float, float]:
+        return self.crop[2] - self.crop[0], self.crop[3] - self.crop[1]
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        left, bottom, right, top = self.crop
+        turned = ((x - left, top - y), (y - bottom, x - left), (right - x, y - bottom), (top - y, right - x))
+        return turned[self.quarters]
+
+    def box(self, left: float, bottom: float, right: float, top: float) -> Rect:
+        return ordered(*self.point(left, bottom), *self.point(right, top))
+
+    def upright(self, a: float, b: float) -> bool:
+        along = (a, b, -a, -b)[self.quarters]
+        return along > _UPRIGHT_FROM * math.hypot(a, b)
+
+
+@dataclass(slots=True)
+class _Style:
+    """What one text object's characters share."""
+
+    size: float
+    bold: bool
+    mono: bool
+    colour: int
+    painted: bool
+    upright: bool
+
+
+class _Characters:
+    """Walks the characters of a page; runs of one text object on one line become spans."""
+
+    def __init__(self, text: Any, turn: _Turn) -> None:
+        self._text = text.raw
+        self._count = text.count_chars()
+        self._turn = turn
+        self._styles: dict[int | None, _Style] = {}
+        self._box = raw.FS_RECTF()
+
+    def lines(self) -> tuple[list[list[Span]], int]:
+        lines: list[list[Span]] = [[]]
+        unmapped = 0
+        for first, last, letters, style in self._runs():
+            if letters == "\n":
+                lines.append([])
+                continue
+            unmapped += sum(raw.FPDFText_HasUnicodeMapError(self._text, at) == 1 for at in (first, last))
+            box = self._run_box(first, last)
+            lines[-1].append(
+                Span(
+                    text=letters,
+                    box=box,
+                    size=style.size,
+                    bold=style.bold,
+                    mono=style.mono,
+                    colour=style.colour,
+                    painted=style.painted,
+                    upright=style.upright,
+                )
+            )
+        return [line for line in lines if line], unmapped
+
+    def _runs(self) -> "Iterator[tuple[int, int, str, _Style]]":
+        """First and last index, text and style; a line's end is a run of its own. Generated spaces join a run."""
+        letters: list[str] = []
+        first = last = 0
+        owner: int | None = None
+        for at in range(self._count):
+            code = raw.FPDFText_GetUnicode(self._text, at)
+            if code in (_RETURN, _NEWLINE):
+                if letters:
+                    yield first, last, "".join(letters), self._style(first, owner)
+                    letters = []
+                if code == _NEWLINE:
+                    yield at, at, "\n", self._style(at, None)
+                continue
+            if raw.FPDFText_IsGenerated(self._text, at) == 1:
+                letters.append(" " if code == 0x20 else "-" if code == _HYPHEN else "")
+                continue
+            now = ctypes.cast(raw.FPDFText_GetTextObject(self._text, at), ctypes.c_void_p).value
+            if letters and now != owner:
+                yield first, last, "".join(letters), self._style(first, owner)
+                letters = []
+            if not letters:
+                first = at
+            owner, last = now, at
+            letters.append("-" if code == _HYPHEN else chr(code) if 0 < code < 0x110000 else "\ufffd")
+        if letters:
+            yield first, last, "".join(letters), self._style(first, owner)
+
+    def _run_box(self, first: int, last: int) -> Rect:
+        one, other = self._loose(first), self._loose(last)
+        return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+    def _loose(self, at: int) -> Rect:
+        raw.FPDFText_GetLooseCharBox(self._text, at, self._box)
+        return self._turn.box(self._box.left, self._box.bottom, self._box.right, self._box.top)
+
+    def _style(self, at: int, owner: int | None) -> _Style:
+        style = self._styles.get(owner)
+        if style is None:
+            style = self._styles[owner] = self._read_style(at, owner)
+        return style
+
+    def _read_style(self, at: int, owner: int | None) -> _Style:
+        matrix = raw.FS_MATRIX()
+        raw.FPDFText_GetMatrix(self._text, at, matrix)
+        colours = [ctypes.c_uint() for _ in range(4)]
+        raw.FPDFText_GetFillColor(self._text, at, *colours)
+        red, green, blue, alpha = (colour.value & 0xFF for colour in colours)
+        name, flags = self._font(at)
+        mode = raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(self._text, at)) if owner else 0
+        return _Style(
+            size=raw.FPDFText_GetFontSize(self._text, at) * (math.hypot(matrix.c, matrix.d) or 1.0),
+            bold=raw.FPDFText_GetFontWeight(self._text, at) >= _BOLD_FROM
+            or bool(flags & _FORCE_BOLD_FLAG)
+            or any(word in name for word in ("bold", "black", "heavy")),
+            mono=bool(flags & _MONO_FLAG) or any(word in name for word in ("mono", "courier", "consol")),
+            colour=red << 16 | green << 8 | blue,
+            painted=mode not in (raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMODE_CLIP)
+            and (
+                alpha >= _OPAQUE_FROM or mode in (raw.FPDF_TEXTRENDERMODE_STROKE, raw.FPDF_TEXTRENDERMODE_STROKE_CLIP)
+            ),
+            upright=self._turn.upright(matrix.a, matrix.b),
+        )
+
+    def _font(self, at: int) -> tuple[str, int]:
+        flags = ctypes.c_int()
+        size = raw.FPDFText_GetFontInfo(self._text, at, None, 0, flags)
+        name = ctypes.create_string_buffer(max(1, min(size, 256)))
+        if 0 < size <= 256:
+            raw.FPDFText_GetFontInfo(self._text, at, name, size, flags)
+        return name.value.decode("utf-8", "replace").lower(), flags.value
+
+
+def _add_drawings(sheet: Sheet, page: Any, turn: _Turn) -> None:
+    texts = 0
+    pictures: list[tuple[Rect, int]] = []
+    for found in page.get_objects(max_depth=_FORM_DEPTH_MAX):
+        sheet.inked = True
+        if found.type == raw.FPDF_PAGEOBJ_TEXT:
+            texts += 1
+        elif found.type == raw.FPDF_PAGEOBJ_PATH and found.container is None:
+            _add_path(sheet, found, turn)
+        elif found.type == raw.FPDF_PAGEOBJ_IMAGE:
+            pictures.append((turn.box(*_on_page(found)), texts))
+    sheet.pictures += [Picture(box, covers_text=before * 2 > texts) for box, before in pictures if area(box) > 0]
+
+
+def _on_page(found: Any) -> Rect:
+    """Bounds of an object, out of the forms that it lies in."""
+    left, bottom, right, top = found.get_bounds()
+    form = found.container
+    while form is not None:
+        matrix = form.get_matrix()
+        corners = [matrix.on_point(x, y) for x in (left, right) for y in (bottom, top)]
+        left, right = min(x for x, _ in corners), max(x for x, _ in corners)
+        bottom, top = min(y for _, y in corners), max(y for _, y in corners)
+        form = form.container
+    return left, bottom, right, top
+
+
+def _add_path(sheet: Sheet, path: Any, turn: _Turn) -> None:
+    fill, stroke = ctypes.c_int(), ctypes.c_int()
+    raw.FPDFPath_GetDrawMode(path, fill, stroke)
+    if not fill.value and not stroke.value:
+        return
+    colours = [ctypes.c_uint() for _ in range(4)]
+    read = raw.FPDFPageObj_GetFillColor if fill.value else raw.FPDFPageObj_GetStrokeColor
+    read(path, *colours)
+    red, green, blue, alpha = (colour.value & 0xFF for colour in colours)
+    if alpha < _OPAQUE_FROM:
+        return
+    segments = raw.FPDFPath_CountSegments(path)
+    box = turn.box(*path.get_bounds())
+    if fill.value:
+        sheet.draw(box, red << 16 | green << 8 | blue, stroked=False)
+    if stroke.value and 2 < segments <= _SEGMENTS_MAX:
+        for edge in _edges(path, segments, turn):
+            sheet.draw(edge, 0, stroked=False)
+    elif stroke.value:
+        sheet.draw(box, 0, stroked=True)
+
+
+def _edges(path: Any, segments: int, turn: _Turn) -> "Iterator[Rect]":
+    """Straight level or plumb pieces of a stroked path."""
+    matrix = path.get_matrix()
+    start = here = (0.0, 0.0)
+    x, y = ctypes.c_float(), ctypes.c_float()
+    for index in range(segments):
+        segment = raw.FPDFPath_GetPathSegment(path, index)
+        raw.FPDFPathSegment_GetPoint(segment, x, y)
+        there = turn.point(*matrix.on_point(x.value, y.value))
+        kind = raw.FPDFPathSegment_GetType(segment)
+        if kind == raw.FPDF_SEGMENT_MOVETO:
+            start = there
+        elif kind == raw.FPDF_SEGMENT_LINETO:
+            yield from _straight(here, there)
+        if raw.FPDFPathSegment_GetClose(segment):
+            yield from _straight(there, start)
+        here = there
+
+
+def _straight(one: tuple[float, float], other: tuple[float, float]) -> "Iterator[Rect]":
+    box = ordered(*one, *other)
+    if min(box[2] - box[0], box[3] - box[1]) < 1.0:
+        yield box

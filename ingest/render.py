@@ -1,0 +1,125 @@
+"""What runs in the sandbox child: bound itself, open one file, then give its pages one at a time."""
+
+import os
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from folio.errors import Cause, Permanent
+from ingest import sniff
+from ingest.images import ImageFile, error_text
+from ingest.limits import Limits
+from ingest.sheet import Sheet
+from ingest.textlayer import TextLayer
+
+_NO_NEW_PRIVS = 38
+_OPEN_FILES_MAX = 64
+Frame = dict[str, Any]
+
+
+class Pdf(Protocol):
+    """What an engine does with an open PDF. Pages count from 1."""
+
+    @property
+    def page_count(self) -> int: ...
+    def sheet(self, page: int) -> Sheet: ...
+    def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]: ...
+
+
+class PdfOpener(Protocol):
+    def __call__(self, path: Path) -> Pdf: ...
+
+
+class Renderer:
+    """One file's pages. An engine's module derives from it and names its `open_pdf`."""
+
+    open_pdf: ClassVar[PdfOpener]
+
+    def __init__(self, **limits: Any) -> None:
+        self._limits = Limits(**limits)
+        confine(self._limits)
+        self._pdf: Pdf | None = None
+        self._image: ImageFile | None = None
+
+    def open(self, path: str, media_type: str) -> int:
+        """Open the file; returns how many pages it has. Raises Permanent naming what is wrong."""
+        try:
+            if media_type == sniff.PDF:
+                self._pdf = type(self).open_pdf(Path(path))
+                count = self._pdf.page_count
+            else:
+                self._image = ImageFile(Path(path), media_type, pixels_max=self._limits.pixels_max)
+                count = self._image.page_count
+        except Exception as error:
+            raise _permanent(error, "The file cannot be opened") from None
+        if count < 1:
+            raise Permanent(Cause.ZERO_PAGES)
+        if count > self._limits.pages_max:
+            raise Permanent(Cause.TOO_MANY_PAGES, f"{count:,} pages; ingest.pages_max is {self._limits.pages_max:,}.")
+        return count
+
+    def pages(self, first: int, last: int, verify: Collection[int]) -> Iterator[Frame]:
+        """Pages from `first` to `last` as they are read; those in `verify` carry their picture in any case."""
+        layer = TextLayer()
+        for page in range(first, last + 1):
+            yield self._page(layer, page, verified=page in verify)
+
+    def picture(self, page: int) -> bytes:
+        """One page as JPEG."""
+        try:
+            return self._drawn(page)[0]
+        except Exception as error:
+            raise _permanent(error, "The page cannot be drawn") from None
+
+    def _page(self, layer: TextLayer, page: int, *, verified: bool) -> Frame:
+        frame: Frame = {"page": page}
+        try:
+            if self._pdf is not None:
+                frame |= layer.read(self._pdf.sheet(page)).frame()
+            if verified or not frame.get("trusted"):
+                frame["image"], frame["width"], frame["height"] = self._drawn(page)
+        except Exception as error:
+            failure = _permanent(error, "The page cannot be read")
+            return {"page": page, "cause": failure.cause.value, "detail": failure.detail}
+        return frame
+
+    def _drawn(self, page: int) -> tuple[bytes, int, int]:
+        file = self._pdf or self._image
+        assert file is not None
+        return file.picture(page, edge=self._limits.edge_pixels, quality=self._limits.jpeg_quality)
+
+
+def confine(limits: Limits) -> None:
+    """Give up what a renderer never needs, for good: memory, time, files, processes, new rights, the environment."""
+    os.environ.clear()
+    if sys.platform == "win32":
+        return
+    import resource
+
+    seconds = int(limits.document_seconds_max) + 1
+    for what, most in (
+        (resource.RLIMIT_AS, limits.memory_bytes_max),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES_MAX),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(ValueError, OSError):  # a system that lacks one still has the others and the wall clock
+            resource.setrlimit(what, (most, most))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _permanent(error: Exception, what: str) -> Permanent:
+    """Name the cause of anything that a decoder raises; its words are quoted, never its traceback."""
+    if isinstance(error, Permanent):
+        return error
+    words = error_text(error)
+    if isinstance(error, MemoryError) or "alloc" in words:
+        return Permanent(Cause.RENDER_OOM)
+    return Permanent(Cause.CORRUPT, f"{what}: {words}")

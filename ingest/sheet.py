@@ -1,0 +1,81 @@
+"""One PDF page as both engines tell it: spans of text, fills, ruling lines and images, as the page is displayed."""
+
+from dataclasses import dataclass, field
+
+Rect = tuple[float, float, float, float]
+"""Left, top, right, bottom in points of the page as displayed, origin top left."""
+
+WHITE = 0xFFFFFF
+RULE_POINTS_MAX = 3.0
+"""A drawn thing thinner than this is a ruling line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters of one font in one colour on one line. `painted` is False for text that leaves no ink."""
+
+    text: str
+    box: Rect
+    size: float
+    bold: bool = False
+    mono: bool = False
+    colour: int = 0
+    painted: bool = True
+    upright: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image on the page. `covers_text` when most text was painted before it, so it lies on top."""
+
+    box: Rect
+    covers_text: bool
+
+
+@dataclass(slots=True)
+class Sheet:
+    """What the reader needs to know of a page. `lines` are in the engine's order; `inked`: something is painted."""
+
+    width: float
+    height: float
+    lines: list[list[Span]] = field(default_factory=list)
+    rules: list[Rect] = field(default_factory=list)
+    fills: list[tuple[Rect, int]] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    unmapped: int = 0
+    inked: bool = False
+
+    def draw(self, box: Rect, colour: int, *, stroked: bool) -> None:
+        """Note a drawn line or rectangle: thin ones rule, stroked ones rule with their four edges."""
+        left, top, right, bottom = box
+        if min(right - left, bottom - top) <= RULE_POINTS_MAX:
+            self.rules.append(box)
+        elif stroked:
+            self.rules += [
+                (left, top, right, top),
+                (left, bottom, right, bottom),
+                (left, top, left, bottom),
+                (right, top, right, bottom),
+            ]
+        else:
+            self.fills.append((box, colour))
+
+
+def union(one: Rect, other: Rect) -> Rect:
+    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+def holds(outer: Rect, x: float, y: float) -> bool:
+    return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]
+
+
+def centre(box: Rect) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def area(box: Rect) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def ordered(x0: float, y0: float, x1: float, y1: float) -> Rect:
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)

@@ -1,0 +1,83 @@
+"""The ingest stage: an upload's file becomes pages, as text where its text layer is trusted, else as images."""
+
+import hashlib
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from functools import partial
+
+from folio.blobs import Blobs
+from folio.errors import Cause, Gone, Permanent
+from folio.ids import Doc, page_key, sha256, version_at
+from folio.log import Entry, Record
+from folio.records import Page, PageText, Source, Upload
+from folio.stage import Output, Stage
+from folio.topics import PAGES, TEXTS, UPLOADS
+from ingest.sandbox import ReadPage, Sandbox
+
+
+def ingest_stage(sandbox: Sandbox, blobs: Blobs, *, verify_share: float, documents_at_once: int) -> Stage:
+    """`verify_share` of the trusted pages are read by OCR too; the same pages each time a document is repeated."""
+
+    async def process(entry: Entry) -> AsyncGenerator[Output, None]:
+        upload = Upload.decode(entry.value)
+        if upload.deleted or upload.cancelled:
+            return
+        version = version_at(entry.appended_ms, entry.position.offset)
+        verified = partial(sampled, upload.doc, version, share=verify_share)
+        try:
+            async with (
+                blobs.local(upload.sha256) as path,
+                aclosing(sandbox.pages(path, verify=verified)) as pages,
+            ):
+                async for page in pages:
+                    for output in outputs(upload, version, page, verify=verified(page.page)):
+                        yield output
+        except Gone:
+            raise Permanent(Cause.IMAGE_EXPIRED, "The file's bytes are no longer kept: add it again.") from None
+
+    return Stage(name="ingest", sources=(UPLOADS,), process=process, entries_max=documents_at_once)
+
+
+def sampled(doc: Doc, version: int, page: int, *, share: float) -> bool:
+    """Whether a page is in the sample: chance by content, so that a repeat chooses the same pages."""
+    digest = hashlib.sha256(f"{doc}\n{version}\n{page}".encode()).digest()
+    return int.from_bytes(digest[:8]) < share * 2**64
+
+
+def outputs(upload: Upload, version: int, read: ReadPage, *, verify: bool) -> Iterator[Output]:
+    """The records of one page: its text, its image, both when it is to be verified, or its failure."""
+    if read.trusted or read.cause is not None:
+        yield TEXTS, Record(key=upload.doc, value=_text(upload, version, read).encode())
+    if read.image is not None and (verify or not read.trusted):
+        page = Page(
+            doc=upload.doc,
+            version=version,
+            page=read.page,
+            page_count=read.page_count,
+            sha256=sha256(read.image),
+            verify=read.trusted,
+            name=upload.name,
+        )
+        yield PAGES, Record(key=page_key(upload.doc, read.page), value=read.image, headers=page.headers())
+
+
+def _text(upload: Upload, version: int, read: ReadPage) -> PageText:
+    """A page that could not even be drawn fails as `ocr` does: what is missing is its picture, not a text layer."""
+    return PageText(
+        doc=upload.doc,
+        version=version,
+        page=read.page,
+        page_count=read.page_count,
+        source=Source.OCR if read.cause else Source.TEXT_LAYER,
+        status="failed" if read.cause else "ok",
+        markdown=read.markdown,
+        blocks=read.blocks,
+        name=upload.name,
+        engine=read.engine,
+        cause=read.cause,
+        detail=read.detail,
+        flags=read.flags,
+        trusted=read.trusted,
+        read_ms=time.time_ns() // 1_000_000,
+    )

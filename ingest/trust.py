@@ -1,0 +1,140 @@
+"""Whether a page's text layer is what a person sees on the page, or must be read from its picture."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ingest.sheet import WHITE, Picture, Rect, Sheet, Span, area, centre, holds
+
+_GARBAGE_SHARE_MAX = 0.05
+_HIDDEN_CHARS_MAX = 20
+_SIDEWAYS_SHARE_MAX = 0.3
+_FULL_PAGE = 0.8
+_OVER_PICTURE_CHARS_MIN = 300
+_LARGE_PICTURE = 0.3
+_INK_CHARS_MIN = 10
+_WORDS_LETTERS_MIN = 200
+_VOWELS_MIN = 0.2
+_READABLE_MIN = 0.5
+_CONTRAST_MIN = 24
+_CID = re.compile(r"\(cid:\d+\)")
+_MIXED = re.compile(r"[^\W\d_][†‡£¢¥¶§±¬¤¦∞≠≤≥∂∑∏π∫Ω][^\W\d_]")
+_FILLS_MAX = 300
+_VOWELS = frozenset("aeiouyàáâäãåèéêëìíîïòóôöõøùúûüæœ")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`why` is a sentence for people when the layer is not trusted. `lines` hold what is visible."""
+
+    lines: list[list[Span]]
+    trusted: bool
+    why: str = ""
+    hidden: bool = False
+
+
+def judge(sheet: Sheet) -> Verdict:
+    """Look at the page's spans, images and fills."""
+    hidden = 0
+    lines: list[list[Span]] = []
+    for run in sheet.lines:
+        shown = []
+        for span in run:
+            if _visible(span, sheet):
+                shown.append(span)
+            else:
+                hidden += _inked(span.text)
+        lines.append(shown)
+    why = _why_not([span for run in lines for span in run], hidden, sheet)
+    return Verdict(lines, trusted=not why, why=why, hidden=hidden > _HIDDEN_CHARS_MAX)
+
+
+def _why_not(spans: list[Span], hidden: int, sheet: Sheet) -> str:
+    chars = sum(_inked(span.text) for span in spans)
+    covered, covers_text = _pictures(sheet)
+    if not sheet.inked and chars == 0:
+        return ""  # an empty page
+    if chars == 0 or (chars < _INK_CHARS_MIN and (hidden or sheet.pictures or sheet.rules or sheet.fills)):
+        return "no text that a reader could see"
+    if hidden > chars:
+        return "most of the text is invisible, as in a scan with a search layer"
+    if covered >= _FULL_PAGE and (covers_text or hidden or chars < _OVER_PICTURE_CHARS_MIN):
+        return "a picture fills the page"
+    if covered >= _LARGE_PICTURE and chars < _OVER_PICTURE_CHARS_MIN:
+        return "mostly pictures"
+    if sum(_inked(span.text) for span in spans if not span.upright) > _SIDEWAYS_SHARE_MAX * chars:
+        return "the text runs sideways"
+    if _garbled("".join(span.text for span in spans), sheet.unmapped, chars):
+        return "the letters have no meaning: the fonts lack their encoding"
+    return ""
+
+
+def _visible(span: Span, sheet: Sheet) -> bool:
+    """It leaves ink, on the page, in a colour that differs from what lies beneath."""
+    x, y = centre(span.box)
+    if not span.painted or not (0 <= x <= sheet.width and 0 <= y <= sheet.height):
+        return False
+    beneath = WHITE
+    for box, colour in sheet.fills[-_FILLS_MAX:]:
+        if holds(box, x, y):
+            beneath = colour
+    if _distance(span.colour, beneath) >= _CONTRAST_MIN:
+        return True
+    return any(holds(picture.box, x, y) for picture in sheet.pictures)
+
+
+def _distance(one: int, other: int) -> int:
+    return max(abs((one >> shift & 255) - (other >> shift & 255)) for shift in (0, 8, 16))
+
+
+def _pictures(sheet: Sheet) -> tuple[float, bool]:
+    """The share of the page under images, and whether a large one lies on top of text."""
+    page = max(1.0, sheet.width * sheet.height)
+    shares = [(area(_clipped(picture, sheet)) / page, picture.covers_text) for picture in sheet.pictures]
+    return min(1.0, sum(share for share, _ in shares)), any(over for share, over in shares if share >= _LARGE_PICTURE)
+
+
+def _clipped(picture: Picture, sheet: Sheet) -> Rect:
+    left, top, right, bottom = picture.box
+    return max(0.0, left), max(0.0, top), min(sheet.width, right), min(sheet.height, bottom)
+
+
+def _inked(text: str) -> int:
+    return sum(not letter.isspace() for letter in text)
+
+
+def _garbled(text: str, unmapped: int, chars: int) -> bool:
+    bad = (
+        unmapped
+        + 3 * len(_MIXED.findall(text))
+        + sum(_is_bad(letter) for letter in text)
+        + sum(map(len, _CID.findall(text)))
+    )
+    if bad > _GARBAGE_SHARE_MAX * chars:
+        return True
+    if chars >= _INK_CHARS_MIN * 4 and sum(letter.isalnum() for letter in text) < _READABLE_MIN * chars:
+        return not _is_ruled_with_dots(text)
+    return _without_vowels(letter for letter in text.lower() if "a" <= letter <= "ÿ")
+
+
+def _is_bad(letter: str) -> bool:
+    code = ord(letter)
+    return (
+        code == 0xFFFD
+        or 0xE000 <= code <= 0xF8FF
+        or code >= 0xF0000
+        or (code < 32 and letter not in "\t\n\r")
+        or 0x7F <= code < 0xA0
+    )
+
+
+def _is_ruled_with_dots(text: str) -> bool:
+    """A table of contents is mostly leaders."""
+    return sum(letter in "._-…·" for letter in text) > len(text) / 4
+
+
+def _without_vowels(letters: Iterable[str]) -> bool:
+    """Wrong maps turn words into other letters: no language that uses the Latin script has so few vowels."""
+    found = list(letters)
+    vowels = sum(letter in _VOWELS for letter in found)
+    return len(found) >= _WORDS_LETTERS_MIN and vowels < _VOWELS_MIN * len(found)

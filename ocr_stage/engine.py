@@ -1,0 +1,109 @@
+"""The port between the stage and whatever reads pages, image in, `Reading` out; and an engine that follows a script."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from folio.errors import Cause, CauseKind, Permanent, Transient
+from folio.records import Block, BlockKind, Box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What an engine read on one page. `mode` and `tokens` stay empty for engines that have neither."""
+
+    markdown: str
+    blocks: tuple[Block, ...] = ()
+    mode: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    finish: str = ""
+
+
+class Engine(Protocol):
+    """Reads one image a call; many calls run at once, and an engine that can batch does so inside."""
+
+    @property
+    def name(self) -> str:
+        """Recorded with every page that it read."""
+        ...
+
+    async def read(self, image: bytes) -> Reading:
+        """Raises Permanent when this image can never be read, Transient when the engine is away.
+
+        Cancelling the call frees whatever it held.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+SCRIPT = b"folio:"
+REFUSAL = b"folio!"
+
+
+class ScriptedEngine:
+    """Reads what a test wrote into the bytes; for tests, and to measure everything but the reading.
+
+    ``folio:MARKDOWN`` is read as MARKDOWN; ``folio!CAUSE`` fails with that cause (transient causes as Transient);
+    ``folio!hang`` never ends. Any other bytes read as a sentence made from their hash.
+    """
+
+    name = "scripted"
+
+    def __init__(self, *, seconds: float = 0.0) -> None:
+        self.reads = 0
+        self._seconds = seconds
+
+    async def read(self, image: bytes) -> Reading:
+        self.reads += 1
+        began = time.monotonic()
+        if image.startswith(REFUSAL):
+            await _refuse(image.removeprefix(REFUSAL).decode())
+        if self._seconds:
+            await asyncio.sleep(self._seconds)
+        markdown = image.removeprefix(SCRIPT).decode() if image.startswith(SCRIPT) else _sentence(image)
+        return Reading(
+            markdown=markdown,
+            blocks=tuple(_blocks(markdown)),
+            mode="script",
+            tokens=len(markdown.split()),
+            seconds=time.monotonic() - began,
+            finish="stop",
+        )
+
+    async def close(self) -> None:
+        return
+
+
+async def _refuse(how: str) -> None:
+    if how == "hang":
+        await asyncio.Event().wait()
+    cause = Cause(how)
+    failure: Callable[[Cause, str], Exception] = Transient if cause.kind is CauseKind.TRANSIENT else Permanent
+    raise failure(cause, "as the script says")
+
+
+def _sentence(image: bytes) -> str:
+    digest = hashlib.sha256(image).hexdigest()
+    return f"An image of {len(image)} bytes, known as " + " ".join(digest[at : at + 8] for at in range(0, 64, 8)) + "."
+
+
+def _blocks(markdown: str) -> Iterator[Block]:
+    """Pieces between blank lines, in bands of equal height from top to bottom."""
+    pieces = [piece for piece in markdown.split("\n\n") if piece.strip()]
+    at = 0
+    for index, piece in enumerate(pieces):
+        start = markdown.index(piece, at)
+        at = start + len(piece)
+        box = Box(x0=0.1, y0=index / len(pieces), x1=0.9, y1=(index + 1) / len(pieces))
+        level = len(piece) - len(piece.lstrip("#"))
+        yield Block(kind=_kind(piece), start=start, end=at, box=box, level=level)
+
+
+def _kind(piece: str) -> BlockKind:
+    starts = {"#": BlockKind.HEADING, "-": BlockKind.LIST, "|": BlockKind.TABLE, "`": BlockKind.CODE}
+    return starts.get(piece[0], BlockKind.PARAGRAPH)

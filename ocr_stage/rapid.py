@@ -1,0 +1,104 @@
+"""RapidOCR on the CPU: one thread a child process, a page to whichever child is free, and a deadline for each page."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError
+from folio.errors import Cause, Permanent, Transient
+from folio.records import Block
+from ocr_stage.engine import Reading
+
+FACTORY = "ocr_stage.rapid_process:RapidReader"
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
+    "MALLOC_TRIM_THRESHOLD_": "4194304",
+}
+"""Every line of text is a tensor of another size. With glibc's own thresholds the holes that they leave grew a child
+from 370 to 800 MB in 120 pages; given back to the system at once, it stays near 230 MB at no measurable cost."""
+PAGES_MAX = 500
+"""After so many pages a child is replaced, two seconds in half an hour: what else grows in foreign code, ends there."""
+TRIES = 2
+"""A page whose child died gets one more: the first may have been another's doing (memory, an operator)."""
+
+
+class RapidEngine:
+    """Children start at the first page that finds none free. `processes` 0 means one a core."""
+
+    name = "rapidocr"
+
+    def __init__(
+        self, *, processes: int, edge_pixels: int, page_seconds_max: float, pixels_max: int = 64_000_000
+    ) -> None:
+        self._page_seconds_max = page_seconds_max
+        self._free: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
+        settings = {"edge_pixels": edge_pixels, "pixels_max": pixels_max}
+        self._children = [Child(FACTORY, settings, environment=ENVIRONMENT) for _ in range(processes or cores())]
+        self._pages = dict.fromkeys(self._children, 0)
+        for child in self._children:
+            self._free.put_nowait(child)
+
+    async def read(self, image: bytes) -> Reading:
+        """Raises Permanent: corrupt, pixel_limit, ocr_empty, ocr_timeout or ocr_crash; Transient(engine_down)."""
+        for _ in range(TRIES):
+            async with self._child() as child:
+                remote = await self._fresh(child)
+                try:
+                    answer = await remote.call("read", image, seconds_max=self._page_seconds_max)
+                except ChildTimeout:
+                    raise Permanent(Cause.OCR_TIMEOUT, f"no text after {self._page_seconds_max:g} s") from None
+                except ChildDied:
+                    continue
+                return _reading(answer)
+        raise Permanent(Cause.OCR_CRASH, f"its process died {TRIES} times")
+
+    async def close(self) -> None:
+        await asyncio.gather(*(child.close() for child in self._children))
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run now, for whoever measures them."""
+        return [child.pid for child in self._children if child.pid is not None]
+
+    async def _fresh(self, child: Child) -> Remote:
+        if self._pages[child] >= PAGES_MAX:
+            await child.close()
+            self._pages[child] = 0
+        self._pages[child] += 1
+        return await _started(child)
+
+    @asynccontextmanager
+    async def _child(self) -> AsyncIterator[Child]:
+        child = await self._free.get()
+        try:
+            yield child
+        finally:
+            self._free.put_nowait(child)
+
+
+async def _started(child: Child) -> Remote:
+    """An engine that cannot even start is away: that is not this page's fault."""
+    try:
+        return await child.remote()
+    except (ChildDied, RemoteError) as error:
+        raise Transient(Cause.ENGINE_DOWN, f"RapidOCR does not start: {error}") from error
+
+
+def _reading(answer: dict[str, Any]) -> Reading:
+    """What a process says that has opened foreign bytes is data: it is validated."""
+    return Reading(
+        markdown=str(answer["markdown"]),
+        blocks=tuple(Block.model_validate(block) for block in answer["blocks"]),
+        seconds=float(answer["seconds"]),
+        finish="stop",
+    )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,152 @@
+"""From a page image on the log to its text: checks what came, keeps the picture, has it read, names what failed."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+
+from folio import topics
+from folio.blobs import Blobs
+from folio.errors import Cause, Permanent, Transient
+from folio.faults import effect
+from folio.ids import Doc, sha256
+from folio.log import Entry, Log, Reader, Record
+from folio.records import Page, PageText, Source
+from folio.stage import MIB, Output, Stage
+from ocr_stage.engine import Engine, Reading
+from ocr_stage.versions import Versions
+
+UNWANTED = frozenset({Cause.CANCELLED, Cause.SUPERSEDED})
+
+
+class OcrStage:
+    """`stage` reads pages; `follow` runs beside it, so that pages nobody wants any more are dropped or let go."""
+
+    def __init__(self, engine: Engine, blobs: Blobs, *, keep_images: bool, pages_at_once: int) -> None:
+        self.stage = Stage(
+            name="ocr",
+            sources=(topics.PAGES, topics.PAGES_BULK),
+            process=self.process,
+            entries_max=pages_at_once,
+        )
+        self._engine = engine
+        self._blobs = blobs
+        self._keep_images = keep_images
+        self._versions = Versions()
+        self._running: defaultdict[Doc, dict[asyncio.Task[Reading], int]] = defaultdict(dict)
+
+    async def process(self, entry: Entry) -> AsyncGenerator[Output, None]:
+        """One page in, its PageText out: also when it failed, so that its document still completes."""
+        page = Page.of(entry)
+        image = ""
+        try:
+            self._check(page, entry.value)
+            image = await self._keep(entry.value)
+            reading = await self._read(page, entry.value)
+        except Permanent as error:
+            yield _output(page, self._failed(page, error, image))
+            if error.cause not in UNWANTED:
+                raise
+            return
+        yield _output(page, self._text(page, reading, image))
+
+    async def follow(self, log: Log, stop: asyncio.Event) -> None:
+        """Read `uploads` from its start until `stop`; versions that it replaces or cancels are not read any more."""
+        async with log.reader((topics.UPLOADS,), None) as reader:
+            stopping = asyncio.create_task(stop.wait())
+            reading = asyncio.create_task(self._learn_for_ever(reader))
+            try:
+                await asyncio.wait({stopping, reading}, return_when=asyncio.FIRST_COMPLETED)
+                if reading.done():
+                    reading.result()
+            finally:
+                stopping.cancel()
+                reading.cancel()
+                await asyncio.wait({stopping, reading})
+
+    async def _learn_for_ever(self, reader: Reader) -> None:
+        while True:
+            try:
+                entries = await reader.read(entries_max=1000, bytes_max=4 * MIB, wait_s=5.0)
+            except Transient:
+                await asyncio.sleep(1.0)
+                continue
+            for entry in entries:
+                self.learn(entry)
+
+    def learn(self, entry: Entry) -> None:
+        """Take in one entry of `uploads` and let go of the readings that it makes pointless."""
+        doc = self._versions.learn(entry)
+        if doc is None:
+            return
+        for task, version in self._running.get(doc, {}).items():
+            if self._versions.unwanted(doc, version):
+                task.cancel()
+
+    def _check(self, page: Page, image: bytes) -> None:
+        unwanted = self._versions.unwanted(page.doc, page.version)
+        if unwanted:
+            raise Permanent(unwanted)
+        if page.sha256 and page.sha256 != sha256(image):
+            raise Permanent(Cause.CORRUPT, "the image is not the one that folio-sha256 names")
+
+    async def _keep(self, image: bytes) -> str:
+        if not self._keep_images:
+            return ""
+        with effect("ocr.keep_image"):
+            return await self._blobs.put(image)
+
+    async def _read(self, page: Page, image: bytes) -> Reading:
+        """The engine's reading; given up with its cause when the version is no longer wanted."""
+        task = asyncio.create_task(self._engine.read(image))
+        self._running[page.doc][task] = page.version
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._forget(page.doc, task)
+            if task.cancel():
+                await asyncio.wait({task})
+        if task.cancelled():
+            raise Permanent(self._versions.unwanted(page.doc, page.version) or Cause.CANCELLED)
+        return task.result()
+
+    def _forget(self, doc: Doc, task: "asyncio.Task[Reading]") -> None:
+        del self._running[doc][task]
+        if not self._running[doc]:
+            del self._running[doc]
+
+    def _text(self, page: Page, reading: Reading, image: str) -> PageText:
+        return self._blank(page, image).model_copy(
+            update={
+                "markdown": reading.markdown,
+                "blocks": reading.blocks,
+                "mode": reading.mode,
+                "tokens": reading.tokens,
+                "seconds": round(reading.seconds, 3),
+                "finish": reading.finish,
+            }
+        )
+
+    def _failed(self, page: Page, error: Permanent, image: str) -> PageText:
+        return self._blank(page, image).model_copy(
+            update={"status": "failed", "cause": error.cause, "detail": error.detail}
+        )
+
+    def _blank(self, page: Page, image: str) -> PageText:
+        return PageText(
+            doc=page.doc,
+            version=page.version,
+            page=page.page,
+            page_count=page.page_count,
+            name=page.name,
+            verify=page.verify,
+            source=Source.OCR,
+            engine=self._engine.name,
+            image=image,
+            read_ms=int(time.time() * 1000),
+        )
+
+
+def _output(page: Page, text: PageText) -> Output:
+    headers = {"traceparent": page.traceparent} if page.traceparent else {}
+    return topics.TEXTS, Record(key=page.doc, value=text.encode(), headers=headers)

@@ -1,0 +1,52 @@
+"""Renderers that misbehave in a sandbox child, for the tests of what its owner makes of that."""
+
+import os
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from ingest.mupdf import MuPdf
+from ingest.render import Renderer
+from ingest.sheet import Sheet
+
+
+class _Fragile(MuPdf):
+    """Does on page 3 what `FRAGILE` says."""
+
+    def sheet(self, page: int) -> Sheet:
+        if page == 3:
+            WAYS[_way](self)
+        return super().sheet(page)
+
+
+_way = os.environ.get("FRAGILE", "dies")
+WAYS: dict[str, Any] = {
+    "dies": lambda pdf: os.kill(os.getpid(), 9),
+    "hangs": lambda pdf: time.sleep(60),
+    "eats memory": lambda pdf: bytearray(1 << 40),
+    "raises": lambda pdf: 1 / 0,
+}
+
+
+class Fragile(Renderer):
+    open_pdf = _Fragile
+
+
+class Babbling(Renderer):
+    """Answers page 3 with something that is no page."""
+
+    open_pdf = MuPdf
+
+    def pages(self, first: int, last: int, verify: Collection[int]) -> Iterator[Any]:
+        for page in range(first, last + 1):
+            nonsense = [{"page": page, "blocks": [{"kind": "paragraph", "start": 0, "end": 99}], "trusted": True}]
+            nonsense += ["page", {"page": 1, "trusted": True}, {"page": page, "image": b"<html>"}, None]
+            nonsense += [{"page": page, "trusted": True, "markdown": 7}, {"page": page, "cause": "magic"}]
+            yield nonsense[page % 7] if page % 2 else {"page": page, "trusted": True, "markdown": f"page {page}"}
+
+
+class Overcounting(Renderer):
+    open_pdf = MuPdf
+
+    def open(self, path: str, media_type: str) -> Any:
+        return 10**9

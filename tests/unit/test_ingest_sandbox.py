@@ -1,0 +1,297 @@
+"""The sandbox: every way in which a file can be bad has its cause, and one bad page leaves a gap."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from folio.errors import Cause, Permanent
+from ingest.sandbox import FACTORIES, Limits, ReadPage, Sandbox
+from tests import hostile_files as make
+
+Engines = pytest.mark.parametrize("engine", ["auto", "pypdfium2"])
+
+
+@asynccontextmanager
+async def sandbox(factories: dict[str, str] = FACTORIES, **limits: Any) -> AsyncIterator[Sandbox]:
+    made = Sandbox(Limits(**limits), factories=factories)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def read(path: Path, **limits: Any) -> list[ReadPage]:
+    async with sandbox(**limits) as made:
+        return [page async for page in made.pages(path)]
+
+
+async def cause(path: Path, **limits: Any) -> Cause:
+    with pytest.raises(Permanent) as refused:
+        await read(path, **limits)
+    assert refused.value.detail or refused.value.cause.sentence
+    return refused.value.cause
+
+
+@Engines
+async def test_pages_come_in_order_as_text_or_picture(tmp_path: Path, engine: str) -> None:
+    pages = await read(make.pdf(tmp_path / "a.pdf", make.prose, make.scan, make.prose), pdf_engine=engine)
+    assert [(page.page, page.page_count, page.trusted, page.image is None) for page in pages] == [
+        (1, 3, True, True),
+        (2, 3, False, False),
+        (3, 3, True, True),
+    ]
+    assert pages[1].height == 1920
+    assert pages[0].engine == ("pymupdf" if engine == "auto" else "pypdfium2")
+    assert pages[0].blocks[0].box is not None
+
+
+@Engines
+async def test_a_page_to_be_verified_carries_its_picture_too(tmp_path: Path, engine: str) -> None:
+    file = make.pdf(tmp_path / "a.pdf", make.prose, make.prose)
+    async with sandbox(pdf_engine=engine) as made:
+        first, second = [page async for page in made.pages(file, verify=lambda page: page == 2)]
+    assert first.image is None
+    assert second.image is not None
+    assert second.trusted
+
+
+@Engines
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        (lambda path: make.encrypted(path, user="secret"), Cause.ENCRYPTED),
+        (lambda path: make.no_pages(path), Cause.ZERO_PAGES),
+        (lambda path: path.write_bytes(b"%PDF-1.7\nnothing of a PDF follows") and path, Cause.CORRUPT),
+        (lambda path: path.write_text("Dear reader") and path, Cause.UNSUPPORTED_TYPE),
+        (lambda path: path.touch() or path, Cause.UNSUPPORTED_TYPE),
+        (lambda path: make.huge_png(path), Cause.PIXEL_LIMIT),
+        (lambda path: make.pdf(path, *[make.prose] * 4), Cause.TOO_MANY_PAGES),
+        (lambda path: path.write_bytes(b"%PDF-1.7" + b"x" * 2_000_000) and path, Cause.TOO_LARGE),
+    ],
+    ids=["encrypted", "no pages", "corrupt", "text", "empty", "pixels", "pages", "bytes"],
+)
+async def test_a_bad_file_is_refused_with_its_cause(
+    tmp_path: Path, bad: Callable[[Path], Path], expected: Cause, engine: str
+) -> None:
+    file = bad(tmp_path / "a.pdf")
+    assert await cause(file, pdf_engine=engine, pages_max=3, file_bytes_max=1_000_000) == expected
+
+
+async def test_a_refusal_names_the_count_and_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(Permanent, match=r"4 pages; ingest\.pages_max is 3"):
+        await read(make.pdf(tmp_path / "a.pdf", *[make.prose] * 4), pages_max=3)
+
+
+@Engines
+async def test_a_pdf_cut_in_half_gives_its_pages_or_a_cause(tmp_path: Path, engine: str) -> None:
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 10)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    try:
+        pages = await read(file, pdf_engine=engine)
+    except Permanent as error:
+        assert error.cause in (Cause.CORRUPT, Cause.ZERO_PAGES)
+    else:
+        assert [page.page for page in pages] == list(range(1, len(pages) + 1))
+
+
+@Engines
+async def test_an_owner_password_alone_locks_nobody_out(tmp_path: Path, engine: str) -> None:
+    (page,) = await read(make.encrypted(tmp_path / "a.pdf", user=""), pdf_engine=engine)
+    assert "Harbour dues" in page.markdown
+
+
+@Engines
+@pytest.mark.parametrize("shape", [make.vast_page, make.sliver], ids=["vast", "sliver"])
+async def test_no_page_size_makes_a_picture_large(tmp_path: Path, shape: Callable[[Path], Path], engine: str) -> None:
+    (page,) = await read(shape(tmp_path / "a.pdf"), pdf_engine=engine, edge_pixels=500, memory_bytes_max=1 << 30)
+    assert page.image is not None
+    assert max(page.width, page.height) <= 501
+
+
+@Engines
+async def test_a_bomb_ends_with_its_page(tmp_path: Path, engine: str) -> None:
+    (page,) = await read(make.flate_bomb(tmp_path / "a.pdf", 64), pdf_engine=engine, page_seconds_max=0.7)
+    assert page.cause in (Cause.RENDER_TIMEOUT, Cause.RENDER_OOM)
+
+
+async def test_frames_of_a_tiff_are_pages(tmp_path: Path) -> None:
+    pages = await read(make.frames_tiff(tmp_path / "a.tiff", 3))
+    assert [page.width for page in pages] == [120, 130, 140]
+
+
+async def test_an_image_cut_off_is_a_page_with_a_cause(tmp_path: Path) -> None:
+    file = make.image(tmp_path / "a.jpg", size=(900, 900))
+    file.write_bytes(file.read_bytes()[:3000])
+    (page,) = await read(file)
+    assert page.cause == Cause.CORRUPT
+
+
+FRAGILE = {**FACTORIES, "pymupdf": "tests.unit.renderers:Fragile"}
+BOTH_FRAGILE = dict.fromkeys(FACTORIES, "tests.unit.renderers:Fragile")
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        ("dies", Cause.RENDER_CRASH),
+        ("hangs", Cause.RENDER_TIMEOUT),
+        ("eats memory", Cause.RENDER_OOM),
+        ("raises", Cause.CORRUPT),
+    ],
+)
+async def test_one_bad_page_leaves_a_gap_and_the_rest_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, expected: Cause
+) -> None:
+    monkeypatch.setenv("FRAGILE", way)
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 5)
+    pages = await read(file, factories=BOTH_FRAGILE, page_seconds_max=0.5)
+    assert [(page.page, page.cause) for page in pages] == [(1, None), (2, None), (3, expected), (4, None), (5, None)]
+    assert {page.page_count for page in pages} == {5}
+
+
+@pytest.mark.parametrize("way", ["dies", "raises"])
+async def test_the_second_engine_saves_the_page_that_the_first_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setenv("FRAGILE", way)
+    pages = await read(make.pdf(tmp_path / "a.pdf", *[make.prose] * 4), factories=FRAGILE)
+    assert [(page.page, page.engine) for page in pages] == [
+        (1, "pymupdf"),
+        (2, "pymupdf"),
+        (3, "pypdfium2"),
+        (4, "pymupdf"),
+    ]
+    assert pages[2].markdown == pages[1].markdown
+
+
+async def test_nonsense_from_a_child_is_a_crash_of_that_page(tmp_path: Path) -> None:
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 14)
+    babbling = dict.fromkeys(FACTORIES, "tests.unit.renderers:Babbling")
+    pages = await read(file, factories=babbling)
+    assert [page.cause is None for page in pages] == [page % 2 == 0 for page in range(1, 15)]
+    assert all(page.cause == Cause.RENDER_CRASH for page in pages if page.page % 2)
+
+
+async def test_an_impossible_page_count_is_not_believed(tmp_path: Path) -> None:
+    overcounting = dict.fromkeys(FACTORIES, "tests.unit.renderers:Overcounting")
+    assert await cause(make.pdf(tmp_path / "a.pdf", make.prose), factories=overcounting) == Cause.RENDER_CRASH
+
+
+async def test_pages_after_the_documents_time_fail_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAGILE", "hangs")
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 6)
+    pages = await read(file, factories=BOTH_FRAGILE, document_seconds_max=0.8)
+    assert [page.cause for page in pages] == [None, None, *[Cause.RENDER_TIMEOUT] * 4]
+
+
+async def test_a_zygote_that_was_killed_is_started_again(tmp_path: Path) -> None:
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 3)
+    async with sandbox() as made:
+        assert len([page async for page in made.pages(file)]) == 3
+        for child in psutil.Process().children():
+            if "folio.child" in child.cmdline():
+                child.kill()
+        assert [page.cause async for page in made.pages(file)] == [None] * 3
+
+
+async def test_many_documents_side_by_side_do_not_mix(tmp_path: Path) -> None:
+    def draw(number: int) -> Callable[[Any], None]:
+        return lambda canvas: canvas.drawString(72, 700, f"This is document number {number}")
+
+    files = [make.pdf(tmp_path / f"{number}.pdf", *[draw(number)] * 5) for number in range(6)]
+    async with sandbox() as made:
+
+        async def texts(file: Path) -> set[str]:
+            return {page.markdown async for page in made.pages(file)}
+
+        found = await asyncio.gather(*map(texts, files))
+    assert found == [{f"This is document number {number}"} for number in range(6)]
+
+
+async def test_a_consumer_that_leaves_ends_the_child(tmp_path: Path) -> None:
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 50)
+    async with sandbox() as made:
+        pages = made.pages(file)
+        await anext(pages)
+        (zygote,) = [child for child in psutil.Process().children() if "folio.child" in child.cmdline()]
+        assert len(zygote.children()) == 1
+        await pages.aclose()
+        for _ in range(100):
+            if not zygote.children():
+                break
+            await asyncio.sleep(0.02)
+        assert not zygote.children()
+
+
+@Engines
+async def test_a_picture_is_drawn_on_demand(tmp_path: Path, engine: str) -> None:
+    file = make.pdf(tmp_path / "a.pdf", make.prose, make.prose)
+    async with sandbox(pdf_engine=engine, edge_pixels=640) as made:
+        assert (await made.picture(file, 2)).startswith(b"\xff\xd8\xff")
+        with pytest.raises(Permanent) as refused:
+            await made.picture(file, 3)
+    assert refused.value.cause == Cause.PAGE_MISSING
+
+
+async def test_memory_is_flat_over_many_pages(tmp_path: Path) -> None:
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 300)
+    sizes = []
+    async with sandbox() as made:
+        async for page in made.pages(file):
+            if page.page % 50 == 0:
+                family = psutil.Process().children(recursive=True)
+                sizes.append(max(child.memory_info().rss for child in family if not child.children()))
+    assert len(sizes) == 6
+    assert sizes[-1] < sizes[0] * 1.1 + (4 << 20), sizes
+
+
+WITHOUT_PYMUPDF = """
+import asyncio, sys
+from pathlib import Path
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pymupdf", "fitz"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Hidden())
+import importlib.util
+if len(sys.argv) > 2:
+    find = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, *rest: None if name == "pymupdf" else find(name, *rest)
+from ingest.sandbox import Limits, Sandbox
+
+async def main():
+    made = Sandbox(Limits(pdf_engine="auto" if len(sys.argv) > 2 else "pypdfium2"))
+    print([(page.engine, page.trusted, page.cause) async for page in made.pages(Path(sys.argv[1]))])
+    await made.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["not asked for", "not installed"])
+def test_everything_works_without_pymupdf(tmp_path: Path, how: str) -> None:
+    """The package is hidden in the owner and, by an empty package of its name, in every child."""
+    hidden = tmp_path / "hidden" / "pymupdf"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('pymupdf must not be imported')")
+    file = make.pdf(tmp_path / "a.pdf", make.prose, make.scan)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYMUPDF, str(file), *(["auto"] if how == "not installed" else [])],
+        env={**os.environ, "PYTHONPATH": f"{hidden.parent}{os.pathsep}{root}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "[('pypdfium2', True, None), ('pypdfium2', False, None)]", done.stderr
