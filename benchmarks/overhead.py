@@ -1,8 +1,8 @@
 """What the pipeline costs beyond its parts: CPU-seconds of all processes against the same parts called alone.
 
-Reference: reading the text layer, chunking, and raw index upserts, each called directly on the same documents in one process.
-Ours: the owner with all its children, from hand-over to the last receipt. Embedding is excluded: both sides use the hash
-embedder, whose time is measured alone and subtracted. Must reach: 1.25 x.
+Reference: reading the text layer, chunking, and raw index upserts, each called directly on the same documents in
+one process. Ours: the owner with all its children, from hand-over to the last receipt. Embedding is excluded: both
+sides use the hash embedder, whose time is measured alone and subtracted. Must reach: 1.25 x.
 """
 
 import argparse
@@ -77,7 +77,12 @@ def read(file: Path) -> tuple[PageText, ...]:
     for number in range(1, pdf.page_count + 1):
         found = layer.read(pdf.sheet(number))
         text = PageText(
-            doc=Doc("default/x"), version=1, page=number, source=Source.TEXT_LAYER, markdown=found.markdown, blocks=found.blocks
+            doc=Doc("default/x"),
+            version=1,
+            page=number,
+            source=Source.TEXT_LAYER,
+            markdown=found.markdown,
+            blocks=found.blocks,
         )
         pages.append(text)
     return tuple(pages)

@@ -109,15 +109,16 @@ class Chunker:
     def _drafts(self, section: Section) -> list[_Draft]:
         """The section's chunks; packed again with less room where the parts counted less than the whole."""
         path, above = self._context(section.path), self._context(section.above)
-        room = self._room(section, *self._counter.counts([path, above]))
+        counts = self._counter.counts([path, above])
+        room, first_room = self._room(section, *counts), self._limit - counts[1]
         while True:
-            groups = packed(self._pieces(section, room), room)
+            groups = packed(self._pieces(section, room), room, first_room=first_room)
             contexts = [above if section.opening else path, *[path] * len(groups)]
             drafts = [self._draft(section, group, context) for group, context in zip(groups, contexts, strict=False)]
             over = max((draft.tokens for draft in drafts), default=0) - self._limit - self._counter.specials
             if over <= 0 or room <= 1:
                 return drafts
-            room = max(1, room - over)
+            room, first_room = max(1, room - over), max(1, first_room - over)
 
     def _room(self, section: Section, path: int, above: int) -> int:
         """What a chunk's body may count, such that the headings fit before any first piece."""

@@ -155,7 +155,8 @@ class Cutter:
 
         def length(text: str) -> int:
             if text not in known:
-                known[text] = self._counts([text.replace(_GAP, " ")])[0]
+                # at least 1: the splitter repeats a piece that it believes to be of no length
+                known[text] = max(bool(text), self._counts([text.replace(_GAP, " ")])[0])
             return known[text]
 
         return length
@@ -225,7 +226,7 @@ class _TableCutter:
         counts = self._cutter.counts(parts)
         for first, last in grouped(counts, room):
             text = "\n".join(([label] if label and first else []) + parts[first:last])
-            yield Piece(text, self._cutter.counts([text])[0], spans, BlockKind.TABLE, joint="\n")
+            yield Piece(text, self._cutter.counts([text])[0], spans, BlockKind.TABLE)
 
     def _apart(self, text: str, spans: tuple[Span, ...], *, binds: bool) -> Iterator[Piece]:
         """Caption and header as text of their own."""

@@ -8,21 +8,21 @@ from chunking.cutting import Piece
 SMALL_SHARE = 5
 """A last group under a fifth of the room takes pieces over from its neighbour."""
 LONG_ROOMS = 6
-SEAM_SHARE = 0.6
-SEAM_ONE_IN = 3
-"""In a section of many chunks a group that is 0.6 full also ends before every third piece, chosen by its text:
+SEAM_SHARE = 1 / 3
+SEAM_ONE_IN = 4
+"""In a section of many chunks a group that is a third full also ends before every fourth piece, chosen by its text:
 after an insertion the cuts soon fall where they fell before, so that few chunks are embedded again."""
 
 Group = list[Piece]
 
 
-def packed(pieces: Sequence[Piece], room: int) -> list[Group]:
-    """Every piece in one group, in order; no group over `room` tokens unless one piece is."""
+def packed(pieces: Sequence[Piece], room: int, *, first_room: int) -> list[Group]:
+    """Every piece in one group, in order; no group over `room` tokens (`first_room` the first) unless one piece is."""
     is_long = sum(piece.tokens for piece in pieces) > LONG_ROOMS * room
     groups: list[Group] = []
     group: Group = []
     for piece in pieces:
-        full = weight(group) + piece.tokens > room
+        full = weight(group) + piece.tokens > (room if groups else first_room)
         seam = is_long and weight(group) >= SEAM_SHARE * room and _is_seam(piece)
         if group and (full or piece.opens or seam):
             kept, carried = _parted(group, room - piece.tokens)

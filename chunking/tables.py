@@ -163,6 +163,7 @@ def _read(source: str) -> tuple[list[_Line], str]:
             continue
         _settle(lines, here, outside)
         here = outside
+        here.append(" ")
         if name in {"thead", "tbody", "tfoot"}:
             in_head = name == "thead" and not closes
         elif name in {"td", "th"} and not closes:

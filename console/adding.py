@@ -23,7 +23,6 @@ from ledger import audit
 SUFFIXES = frozenset({".pdf", ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 """What is taken from a folder; a file that is named is taken whatever it is called, its content decides."""
 
-SETTLED = frozenset({"searchable", "searchable with gaps", "failed", "cancelled", "deleted"})
 POLL_S = 0.15
 OWNER_CHECK_S = 2.0
 
@@ -74,13 +73,15 @@ def wait_until_settled(session: Session, settings: Settings, results: list[Resul
     with Progress(talk=talk) as progress:
         while pending:
             for result in list(pending):
-                known = audit.document(ledger, doc_of(TENANT_DEFAULT, result["document"]))
+                known = audit.summary(ledger, doc_of(TENANT_DEFAULT, result["document"]))
                 if known is None or known.version < result["version"]:
                     continue
+                settled = known.state not in audit.UNSETTLED
+                if settled:
+                    known = audit.document(ledger, known.doc) or known
+                    pending.remove(result)
                 result.update(_became(known))
                 progress.show(result)
-                if known.state in SETTLED:
-                    pending.remove(result)
             if time.monotonic() - checked > OWNER_CHECK_S:
                 checked = time.monotonic()
                 progress.waits_for(_waits_for(session))

@@ -1,6 +1,7 @@
 """The command line: run, add, search, status, delete, demo, config. stdout is data, stderr is talk."""
 
 import json
+import os
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -34,7 +35,12 @@ EXAMPLES = """
   folio run                          serve on: one owner, any number of other commands
 """
 
-app = typer.Typer(help=f"Documents in, cited answers out.\n{EXAMPLES}", no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(
+    help=f"Documents in, cited answers out.\n{EXAMPLES}",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
 config_app = typer.Typer(help="What can be set, and where each value comes from.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
@@ -56,13 +62,15 @@ def main() -> None:
 
 
 def _usage_or_defect(error: Exception) -> None:
+    if os.environ.get("FOLIO_TELEMETRY__LEVEL", "").upper() == "DEBUG":
+        raise error
     show = getattr(error, "show", None)
     if show is not None:  # the command line library's own usage errors
         show()
         sys.exit(int(getattr(error, "exit_code", Exit.USAGE)))
     if isinstance(error, OSError):
         _end(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), Exit.ERROR)
-    raise error
+    _end(f"a defect of folio: {type(error).__name__}: {error} (FOLIO_TELEMETRY__LEVEL=DEBUG shows where)", Exit.ERROR)
 
 
 def _end(sentence: str, code: Exit) -> None:

@@ -28,7 +28,7 @@ def run_demo(session: Session, settings: Settings, *, talk: bool) -> list[dict[s
     for line in sentences(results):
         print(f"  {line}", file=out)
     _check(results)
-    questions = tomllib.loads((examples / "questions.toml").read_text(encoding="utf-8"))["questions"]
+    questions = tomllib.loads((examples / "questions.toml").read_text(encoding="utf-8"))["question"]
     answers = [_answer(session, question) for question in questions]
     print("\nQuestions", file=out)
     for answer in answers:
@@ -44,8 +44,8 @@ def folder() -> Path:
 
 
 def _answer(session: Session, question: dict[str, Any]) -> dict[str, Any]:
-    hits = session.call(lambda client: client.search(question["question"], k=3))
-    return {"question": question["question"], "hits": hits}
+    hits = session.call(lambda client: client.search(question["ask"], k=3))
+    return {"question": question["ask"], "hits": hits}
 
 
 def _print_answer(answer: dict[str, Any], out: Any) -> None:

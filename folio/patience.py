@@ -1,7 +1,8 @@
 """Waiting for a dependency that is away: repeat with growing pauses, and say for whom one waits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
@@ -22,8 +23,7 @@ class Patience:
 
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
         """The answer of the first call that is not Transient; cancels its task when it is over."""
-        task = asyncio.current_task()
-        try:
+        with self._noting() as task:
             for pause_s in chain(self._pauses_s, repeat(self._pauses_s[-1])):
                 try:
                     return await call()
@@ -32,7 +32,13 @@ class Patience:
                         raise asyncio.CancelledError from error
                     self._wait_for(error, task)
                 await asyncio.sleep(pause_s)
-            raise AssertionError("pauses never end")
+        raise AssertionError("pauses never end")
+
+    @contextmanager
+    def _noting(self) -> "Iterator[asyncio.Task[Any] | None]":
+        task = asyncio.current_task()
+        try:
+            yield task
         finally:
             if self.waits.pop(task, None):
                 READY.labels(self._stage).set(not self.waits)

@@ -194,6 +194,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         place = found
         for section in sections:
             place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise SettingsError(f"{variable}: {section} is a section; {PREFIX}{section.upper()} gives it one value")
+        if isinstance(place.get(key), dict):
+            raise SettingsError(f"{variable}: {key} is a section, name the setting in it: {variable}__...")
         place[key] = value
     return found
 
@@ -219,6 +223,8 @@ def _explain(error: ValidationError) -> str:
     for wrong in error.errors(include_url=False):
         key = ".".join(str(part) for part in wrong["loc"])
         if wrong["type"] == "extra_forbidden":
+            if isinstance(wrong["input"], Mapping):  # an unknown section: what it holds says more than its name
+                key = ".".join([key, *list(_flat(wrong["input"]))[:1]])
             near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.0)
             lines.append(f"unknown setting {key}: did you mean {near[0]}? (folio config show lists all)")
         else:

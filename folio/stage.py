@@ -249,6 +249,10 @@ class StageLoop:
                             waiting_bytes -= pending.popleft()[1]
                 for answer, _ in pending:
                     await answer
+            except Permanent:  # what it said before it refused must be durable before its dead letter is
+                for answer, _ in pending:
+                    await answer
+                raise
             finally:
                 for answer, _ in pending:
                     answer.add_done_callback(_retrieved)

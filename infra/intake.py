@@ -84,7 +84,15 @@ class Intake:
     async def cancel(self, document: str, *, tenant: str = TENANT_DEFAULT) -> Put:
         """Record the cancellation of what is still being read. Raises FolioError when there is no such document."""
         known = await self._known(document, tenant)
-        return Put(document, await self._append(Upload(doc=known.doc, name=known.name, cancelled=True)), "changed")
+        upload = Upload(  # all that the record before it said: compaction keeps only this one
+            doc=known.doc,
+            sha256=known.sha256,
+            name=known.name,
+            uri=known.uri,
+            size_bytes=known.size_bytes,
+            cancelled=True,
+        )
+        return Put(document, await self._append(upload), "changed")
 
     async def _known(self, document: str, tenant: str) -> audit.DocumentStatus:
         async with self._deciding:

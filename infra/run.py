@@ -93,8 +93,8 @@ class Owner:
         """True when every entry of every topic was handled and nothing is due to be emitted."""
         if any(status.lag for status in await self.stages()):
             return False
-        settled = audit.documents(self.ledger_file)
-        return not any(status.state in ("queued", "reading", "indexing") for status in settled)
+        counts = audit.counts(self.ledger_file)
+        return counts["settled"] == counts["documents"]
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -123,6 +123,14 @@ class Owner:
                     await self._stop.wait()
             except TimeoutError:
                 await self.housekeep()
+                await self._tend_index()
+
+    async def _tend_index(self) -> None:
+        """Let the index build its graphs when nobody has asked it for a while."""
+        try:
+            await self.parts.store.maintain()
+        except Transient as error:
+            log().warning("index maintenance waits", cause=error.cause)
 
     async def housekeep(self) -> int:
         """One round; returns how many blobs were swept. A full disk waits for the next round."""

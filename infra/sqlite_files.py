@@ -5,13 +5,13 @@ one range of the table, appended at its end. Everything here is synchronous and 
 writer's, inside the one transaction of a batch, and the reader's.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 from folio.errors import Cause, FolioError, Gone, LeaseLost, Transient
@@ -147,18 +147,13 @@ def plain_errors(path: Path) -> Iterator[None]:
 
 def _explained(path: Path, error: sqlite3.Error) -> FolioError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and disk_usage(path.parent).free < SPARE_BYTES):
         return Transient(Cause.DISK_FULL, f"{path.parent}: no space left; nothing acknowledged is lost")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return FolioError(f"{path}: the log's file is damaged ({error}). Restore it from a backup, or move it away.")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
         return FolioError(f"{path}: cannot be opened for writing ({error}). Check the folder and its permissions.")
     return FolioError(f"{path}: {error}")
-
-
-def _is_full(path: Path) -> bool:
-    space = os.statvfs(path.parent)
-    return space.f_bavail * space.f_frsize < SPARE_BYTES
 
 
 # Writing. Each function is one job of a batch; it raises FolioError only before it has changed anything. ----
@@ -225,14 +220,11 @@ def join(
 ) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
     """Take the lanes for a group, one epoch higher; returns (next, epoch) by lane and attempts by row id."""
     taken = {}
-    for lane in lanes:
-        db.execute(
-            "INSERT INTO positions SELECT ?, lane, first, 0 FROM lanes WHERE lane = ? ON CONFLICT DO NOTHING",
-            (group, lane.id),
-        )
-        db.execute("UPDATE positions SET epoch = epoch + 1 WHERE grp = ? AND lane = ?", (group, lane.id))
-        at = db.execute("SELECT next, epoch FROM positions WHERE grp = ? AND lane = ?", (group, lane.id))
-        taken[lane.id] = at.fetchone()
+    begin = "INSERT INTO positions SELECT ?, lane, first, 0 FROM lanes WHERE lane = ? ON CONFLICT DO NOTHING"
+    for at in [(group, lane.id) for lane in lanes]:
+        db.execute(begin, at)
+        db.execute("UPDATE positions SET epoch = epoch + 1 WHERE grp = ? AND lane = ?", at)
+        taken[at[1]] = db.execute("SELECT next, epoch FROM positions WHERE grp = ? AND lane = ?", at).fetchone()
     return taken, dict(db.execute("SELECT at, count FROM attempts WHERE grp = ?", (group,)))
 
 
@@ -245,9 +237,7 @@ def commit(db: sqlite3.Connection, group: str, positions: Mapping[int, tuple[int
         db.execute("DELETE FROM attempts WHERE grp = ? AND at >= ? AND at < ?", (group, start, start + following))
 
 
-def record_attempts(
-    db: sqlite3.Connection, group: str, counts: Mapping[int, int], *, epochs: Mapping[int, int]
-) -> None:
+def count_attempts(db: sqlite3.Connection, group: str, counts: Mapping[int, int], *, epochs: Mapping[int, int]) -> None:
     """Attempts by row id. Raises LeaseLost when one of the epochs is stale."""
     _fence(db, group, epochs)
     db.executemany("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)", [(group, at, n) for at, n in counts.items()])
@@ -262,13 +252,11 @@ def _fence(db: sqlite3.Connection, group: str, epochs: Mapping[int, int]) -> Non
 
 def move(db: sqlite3.Connection, group: str, lanes: Sequence[Lane], *, offset: int | None, since_ms: int) -> None:
     """Set what a group reads next: an offset within what is kept, or the first entry appended since a time."""
+    put = "INSERT INTO positions VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE SET next = excluded.next"
     for lane in lanes:
         first, end = db.execute("SELECT first, next FROM lanes WHERE lane = ?", (lane.id,)).fetchone()
         to = _first_since(db, lane, (first, end), since_ms) if offset is None else min(max(offset, first), end)
-        db.execute(
-            "INSERT INTO positions VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE SET next = excluded.next",
-            (group, lane.id, to),
-        )
+        db.execute(put, (group, lane.id, to))
         db.execute("DELETE FROM attempts WHERE grp = ? AND at >= ? AND at < ?", (group, lane.start, lane.start + end))
 
 
@@ -294,7 +282,7 @@ def take(
 ) -> tuple[list[Found], dict[int, int]]:
     """Read on from (lane, offset, end), each lane its share; returns rows and how far each lane was read.
 
-    At least one row is returned if there is one. Raises Gone when retention came first. One snapshot, and never left open.
+    At least one row if there is one. Raises Gone when retention came first. One snapshot, never left open.
     """
     found: list[Found] = []
     reached: dict[int, int] = {}
@@ -314,7 +302,7 @@ def take(
             if bytes_max <= 0 or len(found) >= entries_max:
                 break
     finally:
-        db.execute("COMMIT")
+        db.execute("END")  # of a snapshot: nothing was written
     return found, reached
 
 
@@ -361,10 +349,6 @@ def count_behind(db: sqlite3.Connection, group: str, lane: Lane) -> int:
         return max(0, int(end) - start)
     query = "SELECT count(*) FROM entries WHERE at >= ? AND at < ?"
     return int(db.execute(query, (lane.start + start, lane.start + end)).fetchone()[0])
-
-
-def referenced(db: sqlite3.Connection) -> set[str]:
-    return {blob for (blob,) in db.execute("SELECT DISTINCT blob FROM entries WHERE blob IS NOT NULL")}
 
 
 # Housekeeping, in steps. ------------------------------------------------------------------------------

@@ -138,7 +138,8 @@ class SqliteLog:
 
     async def referenced_blobs(self) -> set[str]:
         """Hashes of all blobs that a kept entry needs: its value, or what its `folio-blob` header names."""
-        return await self._read(files.referenced)
+        query = "SELECT DISTINCT blob FROM entries WHERE blob IS NOT NULL"
+        return {blob for (blob,) in await self._read(lambda db: db.execute(query).fetchall())}
 
     async def _in_steps(self, step: files.Job) -> None:
         while await self._write(step) == files.STEP_ROWS:
@@ -254,7 +255,7 @@ class SqliteReader:
             lane = self._lane(entry.lease)
             counts[lane.start + entry.position.offset] = entry.attempt + 1
             epochs[lane.id] = self._leases[lane.id].epoch
-        await self._write(partial(files.record_attempts, group=self._name, counts=counts, epochs=epochs))
+        await self._write(partial(files.count_attempts, group=self._name, counts=counts, epochs=epochs))
 
     async def commit(self, positions: Mapping[Lease, Offset]) -> None:
         """Record the next offset to read, durably. Raises LeaseLost and changes nothing if a lease is stale."""

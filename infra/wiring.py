@@ -1,13 +1,13 @@
 """Settings become objects: the only module that knows every class."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from chunking.chunker import REVISION
-from folio.child import Child
+from folio.child import Child, ChildGone
 from folio.errors import FolioError
 from folio.records import ChunkSet
 from folio.settings import Settings
@@ -31,6 +31,8 @@ from ledger.store import LedgerStore
 from ocr_stage.engine import Engine, ScriptedEngine
 from ocr_stage.rapid import RapidEngine
 from ocr_stage.stage import OcrStage
+
+LIMITS = frozenset(field.name for field in fields(Limits))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,43 +59,29 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         blobs = FolderBlobs(folder / BLOBS_FOLDER)
         log = await stack.enter_async_context(SqliteLog.open(folder / LOG_FILE, blobs, keep_s=kept_s(settings)))
         sandbox = Sandbox(limits(settings))
-        stack.push_async_callback(sandbox.close)
         engine = open_engine(settings)
-        stack.push_async_callback(engine.close)
-        embedder = open_embedder(
-            settings.indexer.embedder, threads=settings.indexer.threads, batch_tokens=settings.indexer.batch_tokens
-        )
-        stack.push_async_callback(embedder.close)
+        embedder = open_indexer_embedder(settings)
         generation = generation_name(REVISION, embedder.name)
         store = open_store(settings, generation, embedder.dimension)
-        stack.push_async_callback(store.close)
         ledger_store = LedgerStore(folder / LEDGER_FILE)
-        stack.push_async_callback(ledger_store.close)
-        ledger = Ledger(ledger_store, log, blobs, timings(settings))
         chunker = open_chunker(settings, embedder)
-        stack.push_async_callback(chunker.close)
-
-        async def chunk(value: bytes) -> ChunkSet:
-            return ChunkSet.decode(await chunker.call("chunk", value))
-
+        for closing in (sandbox, engine, embedder, store, ledger_store, chunker):
+            stack.push_async_callback(closing.close)
+        ledger = Ledger(ledger_store, log, blobs, Timings(**settings.ledger.model_dump()))
         ocr = OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=2 * ocr_processes(settings))
-        stages = (
-            ingest_stage(
-                sandbox,
-                blobs,
-                verify_share=settings.ingest.verify_share,
-                documents_at_once=settings.ingest.documents_at_once,
-            ),
-            ocr.stage,
-            ledger.stage,
-            index_stage(
-                store,
-                embedder,
-                chunk=chunk,
-                generation=generation,
-                documents_at_once=settings.indexer.documents_at_once,
-                blobs=blobs,
-            ),
+        reading = ingest_stage(
+            sandbox,
+            blobs,
+            verify_share=settings.ingest.verify_share,
+            documents_at_once=settings.ingest.documents_at_once,
+        )
+        indexing = index_stage(
+            store,
+            embedder,
+            chunk=chunked_by(chunker),
+            generation=generation,
+            documents_at_once=settings.indexer.documents_at_once,
+            blobs=blobs,
         )
         yield Parts(
             log=log,
@@ -105,27 +93,29 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             store=store,
             searcher=Searcher(store, embedder),
             generation=generation,
-            stages=stages,
+            stages=(reading, ocr.stage, ledger.stage, indexing),
         )
 
 
+def chunked_by(chunker: Child) -> Callable[[bytes], Awaitable[ChunkSet]]:
+    """Chunking in its own process. Its death under a document is that one's doing: the loop retries it alone."""
+
+    async def chunk(value: bytes) -> ChunkSet:
+        try:
+            return ChunkSet.decode(await chunker.call("chunk", value))
+        except ChildGone:  # it was dead before this document came
+            return ChunkSet.decode(await chunker.call("chunk", value))
+
+    return chunk
+
+
+def open_indexer_embedder(settings: Settings) -> Embedder:
+    indexer = settings.indexer
+    return open_embedder(indexer.embedder, threads=indexer.threads, batch_tokens=indexer.batch_tokens)
+
+
 def limits(settings: Settings) -> Limits:
-    ingest = settings.ingest
-    return Limits(
-        pages_max=ingest.pages_max,
-        file_bytes_max=ingest.file_bytes_max,
-        pixels_max=ingest.pixels_max,
-        memory_bytes_max=ingest.memory_bytes_max,
-        page_seconds_max=ingest.page_seconds_max,
-        document_seconds_max=ingest.document_seconds_max,
-        edge_pixels=ingest.edge_pixels,
-        jpeg_quality=ingest.jpeg_quality,
-        pdf_engine=ingest.pdf_engine,
-    )
-
-
-def timings(settings: Settings) -> Timings:
-    return Timings(**settings.ledger.model_dump())
+    return Limits(**settings.ingest.model_dump(include=set(LIMITS)))
 
 
 def kept_s(settings: Settings) -> dict[str, float]:

@@ -17,10 +17,11 @@ _LEADERS = re.compile(r"(?:\s*[.·…]){5,}\s*")
 _SPACE_EMS = 0.15
 _SAME_LINE = 0.5
 _GUTTER_EMS = 0.7
+_GUTTER_CROSSED_AT_ONCE = 0.06
 _GUTTER_CROSSED_MAX = 0.2
 _COLUMN_LINES_MIN = 3
 _COLUMN_WIDTH_MIN = 0.2
-_DEPTH_MAX = 6
+_DEPTH_MAX = 12
 _BAND_EMS = 0.9
 
 
@@ -72,16 +73,17 @@ def _parts(run: Sequence[Span]) -> list[list[Span]]:
 def _append(lines: list[Line], line: Line) -> None:
     """An engine may end a line where only a bullet or a font ends: mend that."""
     if lines and _joined(lines[-1].text, lines[-1], line):
-        last = lines[-1]
-        longer = last if len(last.text) >= len(line.text) else line
+        first, second = lines[-1], line
+        if second.box[0] < first.box[0] and not _is_leftward(first.text + second.text):
+            first, second = second, first
+        longer = first if len(first.text) >= len(second.text) else second
+        space = "" if is_wide(first.text[-1]) and is_wide(second.text[0]) else " "
         lines[-1] = Line(
-            text=f"{last.text} {line.text}"
-            if _gap(last.box, line.box) > _SPACE_EMS * line.size
-            else last.text + line.text,
-            box=union(last.box, line.box),
+            text=f"{first.text}{space}{second.text}",
+            box=union(first.box, second.box),
             size=longer.size,
-            bold=last.bold and line.bold,
-            mono=last.mono and line.mono,
+            bold=first.bold and second.bold,
+            mono=first.mono and second.mono,
         )
     else:
         lines.append(line)
@@ -105,11 +107,23 @@ def _gap(one: Rect, other: Rect) -> float:
     return max(0.0, other[0] - one[2], one[0] - other[2])
 
 
+def is_wide(letter: str) -> bool:
+    """Written without spaces: Chinese, Japanese, full-width signs."""
+    return "\u2e80" <= letter <= "\u9fff" or "\uf900" <= letter <= "\ufaff" or "\uff00" <= letter <= "\uffef"
+
+
+def _is_leftward(text: str) -> bool:
+    """It has Hebrew or Arabic letters: then the engine's order is right and the order on the page is not."""
+    return not text.isascii() and any("\u0590" <= letter <= "\u08ff" for letter in text)
+
+
 def _overlap(one: Rect, other: Rect) -> float:
     return min(one[2], other[2]) - max(one[0], other[0])
 
 
 def _line(spans: Sequence[Span]) -> Line:
+    if not _is_leftward("".join(span.text for span in spans)):
+        spans = sorted(spans, key=lambda span: span.box[0])
     text, box = "", spans[0].box
     before: Span | None = None
     for span in spans:
@@ -133,14 +147,21 @@ def reading_order(items: Sequence[P], em: float, depth: int = 0) -> list[list[P]
     """Columns of items, top to bottom, in the order of reading. What spans a gutter stands between columns."""
     if not items:
         return []
-    gutter = _gutter(items, em) if depth < _DEPTH_MAX else None
+    if depth >= _DEPTH_MAX:
+        return [rows(items)]
+    gutter = _gutter(items, em, _GUTTER_CROSSED_AT_ONCE)
     if gutter is None:
-        above, below = _cut_across(items, em) if depth < _DEPTH_MAX else (items, [])
-        if not below:
-            return [rows(items)]
-        flows = [*reading_order(above, em, depth + 1), *reading_order(below, em, depth + 1)]
-        return flows if len(flows) > 2 else [rows(items)]
-    flows = []
+        above, below = _cut_across(items, em)
+        if below:
+            flows = [*reading_order(above, em, depth + 1), *reading_order(below, em, depth + 1)]
+            return flows if len(flows) > 2 else [rows(items)]
+        gutter = _gutter(items, em, _GUTTER_CROSSED_MAX)
+    return [rows(items)] if gutter is None else _between(items, gutter, em, depth)
+
+
+def _between(items: Sequence[P], gutter: float, em: float, depth: int) -> list[list[P]]:
+    """Left before right, in bands that end where something spans the gutter."""
+    flows: list[list[P]] = []
     band: list[P] = []
     spanning: list[P] = []
     for item in sorted(items, key=lambda item: item.box[1]):
@@ -185,7 +206,7 @@ def rows(items: Sequence[P]) -> list[P]:
     return [item for row in found for item in sorted(row, key=lambda item: item.box[0])]
 
 
-def _gutter(items: Sequence[P], em: float) -> float | None:
+def _gutter(items: Sequence[P], em: float, crossed_max: float) -> float | None:
     """The x of the widest strip of white that few items cross and that has a column on both sides."""
     if len(items) < 2 * _COLUMN_LINES_MIN:
         return None
@@ -194,7 +215,7 @@ def _gutter(items: Sequence[P], em: float) -> float | None:
     crossed = _crossed(items, left, right)
     best, widest = None, 0
     run = 0
-    most = int(_GUTTER_CROSSED_MAX * len(items))
+    most = int(crossed_max * len(items))
     for at, count in enumerate(crossed):
         run = run + 1 if count <= most else 0
         if (

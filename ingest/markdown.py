@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ingest.layout import LEADER, Line, without_marker
+from ingest.layout import LEADER, Line, is_wide, without_marker
 from ingest.sheet import Rect, union
 from ingest.tables import Table
 
@@ -113,9 +113,13 @@ def _continues(group: _Group, last: Line, line: Line, usual: tuple[float, float]
         return False
     if group.kind == "heading":
         return True
-    indented = line.box[0] - group.lines[0 if group.kind == "list" else -1].box[0] > _INDENT_EMS * line.size
-    short = last.box[2] - group.lines[0].box[0] < _SHORT_LINE * (right - group.lines[0].box[0])
-    return group.kind == "list" or not indented or (len(group.lines) == 1 and not short and down < pitch)
+    if group.kind == "list":
+        return True
+    shift = (line.box[0] - last.box[0]) / max(line.size, 0.1)
+    if len(group.lines) == 1:  # a first line may stand out to either side, if it is a full one
+        full = last.box[2] - last.box[0] >= _SHORT_LINE * (right - last.box[0])
+        return shift <= _INDENT_EMS or (full and down <= pitch * 1.1)
+    return abs(shift) <= _INDENT_EMS
 
 
 def _started(group: _Group | None, line: Line, body: float) -> _Group:
@@ -187,14 +191,9 @@ def joined(lines: Sequence[Line]) -> str:
 def _mended(text: str, more: str) -> str:
     if len(text) > 1 and text[-1] in _HYPHENS and text[-2].isalpha() and more[:1].islower():
         return text[:-1] + more
-    if text and more and _is_wide(text[-1]) and _is_wide(more[0]):
+    if text and more and is_wide(text[-1]) and is_wide(more[0]):
         return text + more
     return f"{text} {more}"
-
-
-def _is_wide(letter: str) -> bool:
-    """Written without spaces: Chinese, Japanese, full-width signs."""
-    return "\u2e80" <= letter <= "\u9fff" or "\uf900" <= letter <= "\ufaff" or "\uff00" <= letter <= "\uffef"
 
 
 def escaped(text: str) -> str:

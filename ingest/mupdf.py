@@ -12,7 +12,8 @@ from ingest.render import Renderer
 from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
 
 # Its layout model would load onnxruntime and numpy: 0.5 s and threads that a forking process must not have.
-sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]  # the documented way to make an import fail
+for _unused in ("pymupdf.layout", "pymupdf4llm"):
+    sys.modules[_unused] = None  # type: ignore[assignment]  # the documented way to make an import fail
 import pymupdf  # noqa: E402  # after the line above
 
 pymupdf.TOOLS.mupdf_display_errors(False)

@@ -35,6 +35,8 @@ class Pdfium:
         except pypdfium2.PdfiumError as error:
             if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
                 raise Permanent(Cause.ENCRYPTED) from None
+            if error.err_code == raw.FPDF_ERR_SUCCESS:  # it loads, and has nothing to show
+                raise Permanent(Cause.ZERO_PAGES) from None
             raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.") from None
         self.page_count: int = len(self._file)
 

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from folio.child import Zygote
@@ -21,6 +21,20 @@ _FINAL = frozenset({Cause.TOO_MANY_PAGES, Cause.PIXEL_LIMIT})
 What = tuple[Path, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """What is being read, with which engine, and which pages carry their picture in any case."""
+
+    what: What
+    clock: Clock
+    engine: str
+    page_count: int
+    wanted: list[int]
+
+    def failed(self, page: int, error: Permanent) -> ReadPage:
+        return ReadPage(page, self.page_count, cause=error.cause, detail=error.detail, engine=self.engine)
+
+
 class Sandbox:
     """Opens uploaded files in children. Any number of documents side by side; each has a child of its own."""
 
@@ -36,29 +50,20 @@ class Sandbox:
         """
         clock = Clock(self._limits.document_seconds_max)
         what = self._what(path)
-        opened = await self._open(what, clock)
-        engine, last = opened.engine, opened.page_count
-        file: OpenFile | None = opened
+        file: OpenFile | None = await self._open(what, clock)
+        assert file is not None
+        last = file.page_count
         wanted = [page for page in range(1, last + 1) if verify is not None and verify(page)]
-        page = 1
-        try:
-            while page <= last and clock.left > 0:
-                try:
-                    file = file or await self._start(engine, what, clock)
-                    async with aclosing(file.pages(page, last, verify=wanted, clock=clock)) as reads:
-                        async for read in reads:
-                            page = read.page + 1
-                            yield await self._second_try(read, (engine, what), wanted, clock) if read.cause else read
-                except Permanent as error:
-                    _closed(file)
-                    file = None
-                    failed = ReadPage(page, last, cause=error.cause, detail=error.detail, engine=engine)
-                    page += 1
-                    yield await self._second_try(failed, (engine, what), wanted, clock)
-            for late in range(page, last + 1):
-                yield ReadPage(late, last, cause=Cause.RENDER_TIMEOUT, detail=self._late(), engine=engine)
-        finally:
-            _closed(file)
+        document = _Document(what, clock, file.engine, last, wanted)
+        done = 0
+        while done < last and clock.left > 0:
+            async with aclosing(self._until_it_breaks(document, done + 1, file)) as reads:
+                async for read in reads:
+                    done = read.page
+                    yield await self._second_try(document, read) if read.cause else read
+            file = None
+        for late in range(done + 1, last + 1):
+            yield document.failed(late, Permanent(Cause.RENDER_TIMEOUT, self._late()))
 
     async def picture(self, path: Path, page: int) -> bytes:
         """One page as JPEG, drawn now; the second engine tries when the first cannot. Raises Permanent."""
@@ -106,16 +111,33 @@ class Sandbox:
     async def _start(self, engine: str, what: What, clock: Clock) -> OpenFile:
         return await OpenFile.start(self._zygotes[engine], engine, what, limits=self._limits, clock=clock)
 
-    async def _second_try(self, failed: ReadPage, where: tuple[str, What], wanted: list[int], clock: Clock) -> ReadPage:
+    async def _until_it_breaks(
+        self, document: "_Document", first: int, file: OpenFile | None
+    ) -> AsyncGenerator[ReadPage, None]:
+        """Pages from one child; the page at which it dies, hangs or babbles is the last one, with its cause."""
+        page = first
+        try:
+            file = file or await self._start(document.engine, document.what, document.clock)
+            async with aclosing(
+                file.pages(first, document.page_count, verify=document.wanted, clock=document.clock)
+            ) as reads:
+                async for read in reads:
+                    page = read.page + 1
+                    yield read
+        except Permanent as error:
+            yield document.failed(page, error)
+        finally:
+            _closed(file)
+
+    async def _second_try(self, document: "_Document", failed: ReadPage) -> ReadPage:
         """The other engine, in a fresh child, for this page alone; else the page stays failed as it was."""
-        engine, what = where
-        other = self._other(engine, what)
+        other, clock = self._other(document.engine, document.what), document.clock
         if other is None or clock.left <= 0:
             return failed
         file: OpenFile | None = None
         try:
-            file = await self._start(other, what, clock)
-            async with aclosing(file.pages(failed.page, failed.page, verify=wanted, clock=clock)) as reads:
+            file = await self._start(other, document.what, clock)
+            async with aclosing(file.pages(failed.page, failed.page, verify=document.wanted, clock=clock)) as reads:
                 read = await anext(reads)
             return failed if read.cause else replace(read, page_count=failed.page_count)
         except Permanent:

@@ -14,6 +14,7 @@ from ingest.trust import judge
 
 _MARGIN = 0.08
 _MARGIN_LINES_MAX = 200
+_HEADING = 1.15
 _PAGE_NUMBER = re.compile(
     r"^(?:page\s*)?[-\u2013\u2014\s]*(?:\d{1,5}|[ivxlc]{1,7})(?:\s*(?:/|of)\s*\d{1,5})?[-\u2013\u2014\s]*$",
     re.IGNORECASE,
@@ -63,20 +64,24 @@ class TextLayer:
         for line in lines:
             self._sizes[round(line.size * 2) / 2] += len(line.text)
         body = self._sizes.most_common(1)[0][0] if self._sizes else 10.0
-        margins, lines = self._furniture(lines, sheet.height)
+        margins, lines = self._furniture(lines, sheet.height, body)
         margins += lines_of([[span for span in run if not span.upright] for run in cleaned])
         tables, rest = find_tables(lines, sheet.rules)
         written = write_blocks(reading_order([*rest, *tables], body), body)
         markdown, blocks = _assembled(written, margins, sheet)
         return PageRead(markdown, blocks, trusted=True, detail="", hidden=verdict.hidden)
 
-    def _furniture(self, lines: Sequence[Line], height: float) -> tuple[list[Line], list[Line]]:
-        """Page numbers and lines in the margins that an earlier page had there too; and all the rest."""
+    def _furniture(self, lines: Sequence[Line], height: float, body: float) -> tuple[list[Line], list[Line]]:
+        """Page numbers and lines in the margins that an earlier page had there too; and all the rest.
+
+        What is larger than running text is a heading, even when every chapter begins with one like it.
+        """
         found: list[Line] = []
         rest: list[Line] = []
         for line in lines:
             top = line.box[3] <= _MARGIN * height
-            if not top and line.box[1] < (1 - _MARGIN) * height:
+            inside = not top and line.box[1] < (1 - _MARGIN) * height
+            if inside or line.size > _HEADING * body:
                 rest.append(line)
                 continue
             key = f"{'top' if top else 'bottom'} {_DIGITS.sub('0', line.text)}"

@@ -74,10 +74,7 @@ def _visible(span: Span, sheet: Sheet) -> bool:
     x, y = centre(span.box)
     if not span.painted or not (0 <= x <= sheet.width and 0 <= y <= sheet.height):
         return False
-    beneath = WHITE
-    for box, colour in sheet.fills[-_FILLS_MAX:]:
-        if holds(box, x, y):
-            beneath = colour
+    beneath = next((colour for box, colour in reversed(sheet.fills[-_FILLS_MAX:]) if holds(box, x, y)), WHITE)
     if _distance(span.colour, beneath) >= _CONTRAST_MIN:
         return True
     return any(holds(picture.box, x, y) for picture in sheet.pictures)

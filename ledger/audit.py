@@ -19,6 +19,10 @@ State = Literal["queued", "reading", "indexing", "searchable", "searchable with 
 Row = dict[str, Any]
 
 
+UNSETTLED: frozenset[State] = frozenset({"queued", "reading", "indexing"})
+"""States that will change by themselves."""
+
+
 class PageStatus(BaseModel):
     """What became of one page."""
 
@@ -106,6 +110,18 @@ def document(path: Path, doc: str) -> DocumentStatus | None:
             return None
         row = db.execute(f"{_DOCUMENTS} AND v.doc = ?", (doc,)).fetchone()
         return _status(row, tuple(_pages(db, row))) if row else None
+
+
+def summary(path: Path, doc: str) -> DocumentStatus | None:
+    """One document without its pages: cheap enough to ask again and again."""
+    return next(iter(_ask(path, "AND v.doc = ?", [doc])), None)
+
+
+def counts(path: Path) -> dict[str, int]:
+    """How many documents there are, how many of them are settled, and their chunks."""
+    known = documents(path)
+    settled = sum(one.state not in UNSETTLED for one in known)
+    return {"documents": len(known), "settled": settled, "chunks": sum(one.chunks for one in known)}
 
 
 def find(path: Path, *, uri: str | None = None, document: str | None = None) -> list[DocumentStatus]:

@@ -12,15 +12,7 @@ from folio.records import Block
 from ocr_stage.engine import Reading
 
 FACTORY = "ocr_stage.rapid_process:RapidReader"
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": "1048576",
-    "MALLOC_TRIM_THRESHOLD_": "4194304",
-}
-"""Every line of text is a tensor of another size. With glibc's own thresholds the holes that they leave grew a child
-from 370 to 800 MB in 120 pages; given back to the system at once, it stays near 230 MB at no measurable cost."""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 PAGES_MAX = 500
 """After so many pages a child is replaced, two seconds in half an hour: what else grows in foreign code, ends there."""
 TRIES = 2

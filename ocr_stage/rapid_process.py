@@ -1,10 +1,12 @@
 """The child's side of the CPU engine: decodes one image, finds its lines with RapidOCR, and answers Markdown."""
 
+import ctypes
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from folio.errors import Cause, Permanent
 from ocr_stage.layout import Line
@@ -39,6 +41,12 @@ class RapidReader:
         """Raises Permanent: corrupt, pixel_limit, or ocr_empty (no text although there is ink)."""
         began = time.monotonic()
         picture = upright(image, edge_pixels=self._edge_pixels, pixels_max=self._pixels_max)
+        try:
+            return self._read(picture) | {"seconds": time.monotonic() - began}
+        finally:
+            give_back()
+
+    def _read(self, picture: Image.Image) -> dict[str, Any]:
         lines = self._lines(np.asarray(picture)[:, :, ::-1])
         if not lines and has_ink(picture):
             raise Permanent(Cause.OCR_EMPTY)
@@ -46,7 +54,6 @@ class RapidReader:
         return {
             "markdown": markdown,
             "blocks": [block.model_dump(mode="json", exclude_defaults=True) for block in blocks],
-            "seconds": time.monotonic() - began,
         }
 
     def _lines(self, pixels: Any) -> list[Line]:
@@ -63,3 +70,12 @@ def _model(folder: Path, pattern: str) -> str:
     if not found:
         raise FileNotFoundError(f"no {pattern} in {folder}: install the rapidocr wheel that carries its models")
     return str(found[-1])
+
+
+def give_back() -> None:
+    """Return freed memory to the system, a tenth of a second a page. Every line of text is a tensor of another size,
+    and the holes that they leave in glibc's heap grew a child from 370 to 800 MB within 120 pages.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

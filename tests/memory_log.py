@@ -63,20 +63,17 @@ class MemoryLog:
             reader.leases.clear()
 
     async def fetch(self, position: Position) -> Entry:
-        entries = self.entries.get((position.topic, position.partition), [])
-        entry = entries[position.offset] if position.offset < len(entries) else None
-        if entry is None:
-            raise Gone(str(position))
-        return entry
+        for entry in self.entries.get((position.topic, position.partition), []):
+            if entry is not None and entry.position == position:
+                return entry
+        raise Gone(str(position))
 
     async def rewind(self, group: str, topic: Topic, to: Offset | datetime) -> None:
         for part in self._parts(topic):
             entries = self.entries[part]
-            if isinstance(to, datetime):
-                late = [e.position.offset for e in entries if e and e.appended_ms >= int(to.timestamp() * 1000)]
-                offset = late[0] if late else len(entries)
-            else:
-                offset = to
+            since_ms = int(to.timestamp() * 1000) if isinstance(to, datetime) else 0
+            late = (e.position.offset for e in entries if e and e.appended_ms >= since_ms)
+            offset = next(late, len(entries)) if isinstance(to, datetime) else to
             self.committed[group, part] = min(max(offset, self._first.get(part, 0)), len(entries))
 
     async def lag(self, group: str, topic: Topic) -> int:
@@ -137,8 +134,7 @@ class MemoryReader:
     async def started(self, entries: Sequence[Entry]) -> None:
         await asyncio.sleep(0)
         self._fence(entry.lease for entry in entries)
-        for entry in entries:
-            self.log.attempts[self.group or "", entry.position] = entry.attempt + 1
+        self.log.attempts.update({(self.group or "", entry.position): entry.attempt + 1 for entry in entries})
 
     async def commit(self, positions: Mapping[Lease, Offset]) -> None:
         await asyncio.sleep(0)
@@ -146,9 +142,8 @@ class MemoryReader:
         for lease, offset in positions.items():
             part = (lease.topic, lease.partition)
             self.log.committed[self.group or "", part] = offset
-            for behind in [at for at in self.log.attempts if at[0] == self.group and at[1].offset < offset]:
-                if (behind[1].topic, behind[1].partition) == part:
-                    del self.log.attempts[behind]
+            for before in range(offset):
+                self.log.attempts.pop((self.group or "", Position(*part, before)), None)
 
     def _fence(self, leases) -> None:
         if any(lease not in self.leases.values() for lease in leases):

@@ -7,7 +7,9 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
-WORDS = "harbour crane vessel cargo manifest berth tide pilot customs warehouse ledger freight route signal anchor dock".split()
+WORDS = (
+    "harbour crane vessel cargo manifest berth tide pilot customs warehouse ledger freight route signal anchor dock"
+).split()
 
 
 def report_pdf(path: Path, *, pages: int, seed: int = 1, special: dict[int, str] | None = None) -> Path:

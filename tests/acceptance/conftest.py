@@ -30,14 +30,19 @@ class Ran:
 
 @dataclass
 class Desk:
-    """A data folder and the folio command on it. The hash embedder keeps these tests quick; the pipeline is the real one."""
+    """A data folder and the folio command on it. The hash embedder keeps it quick; all else is real."""
 
     data: Path
     environment: dict[str, str]
 
     def folio(self, *arguments: str, stdin: bytes | None = None, seconds_max: float = 90) -> Ran:
         done = subprocess.run(
-            [FOLIO, *arguments], env=self.environment, input=stdin, capture_output=True, timeout=seconds_max, check=False
+            [FOLIO, *arguments],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            timeout=seconds_max,
+            check=False,
         )
         ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
         assert "Traceback" not in ran.err + ran.out, ran.err
@@ -49,7 +54,9 @@ class Desk:
         return ran
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([FOLIO, *arguments], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            [FOLIO, *arguments], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
 
     def search(self, question: str, *more: str) -> list[dict[str, Any]]:
         hits: list[dict[str, Any]] = self.ok("search", question, "--json", *more).json()["hits"]

@@ -100,7 +100,9 @@ def test_stdin_and_own_ids_work(desk: Desk, tmp_path: Path) -> None:
         ("locked.pdf", None, "encrypted"),
     ],
 )
-def test_bad_input_gets_a_named_cause_and_an_exit_code(desk: Desk, tmp_path: Path, name: str, content: bytes | None, cause: str) -> None:
+def test_bad_input_gets_a_named_cause_and_an_exit_code(
+    desk: Desk, tmp_path: Path, name: str, content: bytes | None, cause: str
+) -> None:
     path = tmp_path / name
     if content is None:
         encrypted_pdf(path)
@@ -176,7 +178,9 @@ def test_an_add_killed_twice_in_the_middle_loses_nothing(desk: Desk, tmp_path: P
         process.wait()
     desk.ok("add", str(pdf))
     desk.search("report")
-    desk.until(lambda: desk.ok("status", "long.pdf", "--json").json()["state"] == "searchable" or not desk.search("report"))
+    desk.until(
+        lambda: desk.ok("status", "long.pdf", "--json").json()["state"] == "searchable" or not desk.search("report")
+    )
     status = desk.ok("status", "long.pdf", "--json").json()
     assert (status["state"], status["pages_ok"]) == ("searchable", 200)
 

@@ -89,7 +89,9 @@ class TestFolderBlobs:
         assert {blob.sha256 async for blob in folder.list()} == {kept, fresh, again}
         assert await folder.sweep({kept}, older_than_s=0) == 2
 
-    async def test_what_a_crash_left_unfinished_is_no_blob_and_is_swept(self, folder: FolderBlobs, tmp_path: Path) -> None:
+    async def test_what_a_crash_left_unfinished_is_no_blob_and_is_swept(
+        self, folder: FolderBlobs, tmp_path: Path
+    ) -> None:
         await folder.put(b"whole")
         half = tmp_path / FOLDER_OF_UNFINISHED / "half"
         half.write_bytes(b"ha")

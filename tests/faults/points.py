@@ -5,6 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+DURABLE = {
+    "infra/sqlite_files.py": (".execute('COMMIT')", ".executescript"),
+    "infra/folder_blobs.py": (".rename", "self._path(sha256).unlink"),
+    "ledger": ("transaction", "blobs.put", "log.append"),
+    "indexer/swap.py": ("store.upsert", "store.raise_head", "store.sweep", "store.flush"),
+    "indexer/stage.py": ("store.upsert", "store.raise_head", "store.sweep", "store.flush"),
+    "ocr_stage": ("blobs.put", "log.append"),
+    "ingest": ("blobs.put", "log.append"),
+}
+"""Calls that change what lies on disk, by where they are made; what is behind a port is named by its callers."""
+
 ROOMS = ("folio", "ingest", "ocr_stage", "ledger", "chunking", "indexer", "infra", "console")
 
 
@@ -25,7 +36,7 @@ def effects(path: Path) -> Iterator[str]:
 
 
 def bare_effects(path: Path) -> list[str]:
-    """Durable effects outside of any `with effect(...)`: SQLite commits, renames, unlinks, index updates."""
+    """Durable effects outside of any `with effect(...)`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     wrapped = {
         id(inner)
@@ -33,21 +44,20 @@ def bare_effects(path: Path) -> list[str]:
         if isinstance(node, ast.With) and any(_is_effect(item.context_expr) for item in node.items)
         for inner in ast.walk(node)
     }
+    where = path.relative_to(ROOT).as_posix()
+    endings = next((calls for place, calls in DURABLE.items() if where.startswith(place)), ())
     return [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
+        f"{where}:{node.lineno}"
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and id(node) not in wrapped and _is_durable(node)
+        if isinstance(node, ast.Call) and id(node) not in wrapped and _text(node).endswith(endings or ("\0",))
     ]
+
+
+def _text(call: ast.Call) -> str:
+    """`db.execute('COMMIT')` for SQL, else the called name alone."""
+    name = ast.unparse(call.func)
+    return ast.unparse(call) if name.endswith(".execute") else name
 
 
 def _is_effect(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "effect"
-
-
-def _is_durable(call: ast.Call) -> bool:
-    text = ast.unparse(call.func)
-    if text.endswith((".execute", ".executescript")) and call.args:
-        return ast.unparse(call.args[0]).strip("'\"").upper().startswith("COMMIT")
-    return text in ("os.replace", "os.rename", "os.link") or text.endswith(
-        ("connection.commit", "shard.update", "_shard.update", "points.update", "heads.update", "client.upsert", "client.delete")
-    )

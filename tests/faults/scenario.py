@@ -1,7 +1,8 @@
 """A small life of an index, as a process that may be killed anywhere and started again: add, change, delete, settle.
 
-``python -m tests.faults.scenario DATA FILES`` puts every document of FILES, changes one, deletes one, does the housekeeping,
-waits until all is settled and exits with 0. Every step may be repeated: that is what a client does that was not answered.
+``python -m tests.faults.scenario DATA FILES`` puts every document of FILES, changes one, deletes one, does the
+housekeeping, waits until all is settled and exits with 0. Every step may be repeated: that is what a client does
+that was not answered.
 """
 
 import asyncio
@@ -94,7 +95,7 @@ async def settle(owner: Owner) -> None:
 
 
 async def contents(data: Path) -> dict[str, Any]:
-    """What the index shows, without what differs from run to run (versions, revisions, times), and what is left over."""
+    """What the index shows, without what differs from run to run (versions, times), and what is left over."""
     async with open_owner(settings(data)) as owner:
         await settle(owner)
         await owner.housekeep()

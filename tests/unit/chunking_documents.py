@@ -1,5 +1,6 @@
 """Documents for the chunker's tests, and a chunker that counts as MiniLM does."""
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from chunking.chunker import Chunker
 from folio.ids import Doc
 from folio.records import ChunkSet, Document, PageText, Source
 
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 DOC = Doc("default/a.pdf")
 MINILM = str(Path(get_model_path()) / "tokenizer.json")
 

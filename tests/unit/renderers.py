@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 from ingest.mupdf import MuPdf
@@ -11,20 +12,23 @@ from ingest.sheet import Sheet
 
 
 class _Fragile(MuPdf):
-    """Does on page 3 what `FRAGILE` says."""
+    """Does on page 3 what the file's name says."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._fails = WAYS[path.stem]
 
     def sheet(self, page: int) -> Sheet:
         if page == 3:
-            WAYS[_way](self)
+            self._fails()
         return super().sheet(page)
 
 
-_way = os.environ.get("FRAGILE", "dies")
-WAYS: dict[str, Any] = {
-    "dies": lambda pdf: os.kill(os.getpid(), 9),
-    "hangs": lambda pdf: time.sleep(60),
-    "eats memory": lambda pdf: bytearray(1 << 40),
-    "raises": lambda pdf: 1 / 0,
+WAYS: dict[str, Callable[[], Any]] = {
+    "dies": lambda: os.kill(os.getpid(), 9),
+    "hangs": lambda: time.sleep(60),
+    "eats memory": lambda: bytearray(1 << 40),
+    "raises": lambda: 1 / 0,
 }
 
 

@@ -340,7 +340,7 @@ class TestFailures:
         for _ in range(5):
             loop = StageLoop(stage(away), log)
             async with running(loop):
-                await until(lambda: not loop.ready)
+                await until(lambda each=loop: not each.ready)
         await StageLoop(stage(), log).run_until_idle()
         assert (sorted(await values(log)), await letters(log)) == ([0, 1], [])
 
@@ -355,7 +355,7 @@ class TestFailures:
         for _ in range(5):
             loop = StageLoop(stage(endless, grace_s=0.01), log)
             async with running(loop):
-                await until(lambda: len(loop._working) == 2)
+                await until(lambda each=loop: len(each._working) == 2)
         assert set(log.attempts.values()) == {0}
 
     async def test_a_full_disk_stops_nothing_for_good(self) -> None:
@@ -457,7 +457,7 @@ class TestFailures:
         async def book(entry: Entry) -> AsyncGenerator[Output, None]:
             for page in range(3):
                 yield OUT, Record(entry.key, str(page).encode())
-                await until(lambda: len(copies(log)) == page + 1)
+                await until(lambda have=page + 1: len(copies(log)) == have)
             await slow.wait()
 
         loop = StageLoop(stage(book), log)
@@ -513,7 +513,10 @@ class TestFailures:
         await fill(log, 5)
 
         async def process(entry: Entry) -> AsyncGenerator[Output, None]:
-            yield OUT, Record(entry.key, entry.value.ljust(log.value_bytes_max + 1) if entry.value == b"1" else entry.value)
+            yield (
+                OUT,
+                Record(entry.key, entry.value.ljust(log.value_bytes_max + 1) if entry.value == b"1" else entry.value),
+            )
 
         await StageLoop(stage(process), log).run_until_idle()
         [letter] = await letters(log)

@@ -34,8 +34,10 @@ def test_exif_orientation_is_applied_so_boxes_lie_on_what_people_see(tmp_path: P
 
 @pytest.mark.parametrize(
     ("mode", "suffix"),
-    [("CMYK", "jpg"), ("CMYK", "tiff"), ("P", "png"), ("1", "tiff"), ("L", "png"), ("I;16", "png"), ("I;16", "tiff")]
-    + [("RGBA", "webp"), ("F", "tiff"), ("LA", "png")],
+    [
+        *[("CMYK", "jpg"), ("CMYK", "tiff"), ("P", "png"), ("1", "tiff"), ("L", "png"), ("I;16", "png")],
+        *[("I;16", "tiff"), ("RGBA", "webp"), ("F", "tiff"), ("LA", "png")],
+    ],
 )
 def test_every_colour_mode_becomes_plain_colour(tmp_path: Path, mode: str, suffix: str) -> None:
     file = tmp_path / f"a.{suffix}"

@@ -4,19 +4,58 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import pytest
 
+from folio.child import Zygote
 from folio.errors import Cause, Permanent
 from ingest.sandbox import FACTORIES, Limits, ReadPage, Sandbox
 from tests import hostile_files as make
 
 Engines = pytest.mark.parametrize("engine", ["auto", "pypdfium2"])
+
+
+_SHARED: dict[str, Zygote] = {}
+
+
+class SharedZygote(Zygote):
+    """Starting one takes a second: one for each renderer serves the whole module, as it does in an owner."""
+
+    def __new__(cls, factory: str) -> Self:
+        return _SHARED.setdefault(factory, super().__new__(cls))  # type: ignore[return-value]  # only ours are in it
+
+    def __init__(self, factory: str) -> None:
+        if not hasattr(self, "_factory"):
+            super().__init__(factory)
+
+    async def close(self) -> None:
+        """A dead one is closed by the next fork; the rest by the module's end."""
+        if self._process is not None and self._process.poll() is not None:
+            await super().close()
+
+
+@pytest.fixture(autouse=True)
+def _shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.sandbox.Zygote", SharedZygote)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ended() -> Iterator[None]:
+    yield
+    for zygote in _SHARED.values():
+        asyncio.run(Zygote.close(zygote))
+    _SHARED.clear()
+
+
+def zygote_of(factory: str) -> psutil.Process:
+    process = _SHARED[factory]._process
+    assert process is not None
+    return psutil.Process(process.pid)
 
 
 @asynccontextmanager
@@ -68,11 +107,11 @@ async def test_a_page_to_be_verified_carries_its_picture_too(tmp_path: Path, eng
     ("bad", "expected"),
     [
         (lambda path: make.encrypted(path, user="secret"), Cause.ENCRYPTED),
-        (lambda path: make.no_pages(path), Cause.ZERO_PAGES),
+        (make.no_pages, Cause.ZERO_PAGES),
         (lambda path: path.write_bytes(b"%PDF-1.7\nnothing of a PDF follows") and path, Cause.CORRUPT),
         (lambda path: path.write_text("Dear reader") and path, Cause.UNSUPPORTED_TYPE),
         (lambda path: path.touch() or path, Cause.UNSUPPORTED_TYPE),
-        (lambda path: make.huge_png(path), Cause.PIXEL_LIMIT),
+        (make.huge_png, Cause.PIXEL_LIMIT),
         (lambda path: make.pdf(path, *[make.prose] * 4), Cause.TOO_MANY_PAGES),
         (lambda path: path.write_bytes(b"%PDF-1.7" + b"x" * 2_000_000) and path, Cause.TOO_LARGE),
     ],
@@ -94,12 +133,12 @@ async def test_a_refusal_names_the_count_and_the_setting(tmp_path: Path) -> None
 async def test_a_pdf_cut_in_half_gives_its_pages_or_a_cause(tmp_path: Path, engine: str) -> None:
     file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 10)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    outcome: Cause | list[int]
     try:
-        pages = await read(file, pdf_engine=engine)
+        outcome = [page.page for page in await read(file, pdf_engine=engine)]
     except Permanent as error:
-        assert error.cause in (Cause.CORRUPT, Cause.ZERO_PAGES)
-    else:
-        assert [page.page for page in pages] == list(range(1, len(pages) + 1))
+        outcome = error.cause
+    assert outcome in (Cause.CORRUPT, Cause.ZERO_PAGES) or outcome == [*range(1, 11)][: len(outcome)]
 
 
 @Engines
@@ -147,22 +186,16 @@ BOTH_FRAGILE = dict.fromkeys(FACTORIES, "tests.unit.renderers:Fragile")
         ("raises", Cause.CORRUPT),
     ],
 )
-async def test_one_bad_page_leaves_a_gap_and_the_rest_arrives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, expected: Cause
-) -> None:
-    monkeypatch.setenv("FRAGILE", way)
-    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 5)
+async def test_one_bad_page_leaves_a_gap_and_the_rest_arrives(tmp_path: Path, way: str, expected: Cause) -> None:
+    file = make.pdf(tmp_path / f"{way}.pdf", *[make.prose] * 5)
     pages = await read(file, factories=BOTH_FRAGILE, page_seconds_max=0.5)
     assert [(page.page, page.cause) for page in pages] == [(1, None), (2, None), (3, expected), (4, None), (5, None)]
     assert {page.page_count for page in pages} == {5}
 
 
 @pytest.mark.parametrize("way", ["dies", "raises"])
-async def test_the_second_engine_saves_the_page_that_the_first_cannot_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
-    monkeypatch.setenv("FRAGILE", way)
-    pages = await read(make.pdf(tmp_path / "a.pdf", *[make.prose] * 4), factories=FRAGILE)
+async def test_the_second_engine_saves_the_page_that_the_first_cannot_read(tmp_path: Path, way: str) -> None:
+    pages = await read(make.pdf(tmp_path / f"{way}.pdf", *[make.prose] * 4), factories=FRAGILE)
     assert [(page.page, page.engine) for page in pages] == [
         (1, "pymupdf"),
         (2, "pymupdf"),
@@ -185,9 +218,8 @@ async def test_an_impossible_page_count_is_not_believed(tmp_path: Path) -> None:
     assert await cause(make.pdf(tmp_path / "a.pdf", make.prose), factories=overcounting) == Cause.RENDER_CRASH
 
 
-async def test_pages_after_the_documents_time_fail_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FRAGILE", "hangs")
-    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 6)
+async def test_pages_after_the_documents_time_fail_at_once(tmp_path: Path) -> None:
+    file = make.pdf(tmp_path / "hangs.pdf", *[make.prose] * 6)
     pages = await read(file, factories=BOTH_FRAGILE, document_seconds_max=0.8)
     assert [page.cause for page in pages] == [None, None, *[Cause.RENDER_TIMEOUT] * 4]
 
@@ -196,9 +228,7 @@ async def test_a_zygote_that_was_killed_is_started_again(tmp_path: Path) -> None
     file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 3)
     async with sandbox() as made:
         assert len([page async for page in made.pages(file)]) == 3
-        for child in psutil.Process().children():
-            if "folio.child" in child.cmdline():
-                child.kill()
+        zygote_of(FACTORIES["pymupdf"]).kill()
         assert [page.cause async for page in made.pages(file)] == [None] * 3
 
 
@@ -221,7 +251,7 @@ async def test_a_consumer_that_leaves_ends_the_child(tmp_path: Path) -> None:
     async with sandbox() as made:
         pages = made.pages(file)
         await anext(pages)
-        (zygote,) = [child for child in psutil.Process().children() if "folio.child" in child.cmdline()]
+        zygote = zygote_of(FACTORIES["pymupdf"])
         assert len(zygote.children()) == 1
         await pages.aclose()
         for _ in range(100):
@@ -229,6 +259,27 @@ async def test_a_consumer_that_leaves_ends_the_child(tmp_path: Path) -> None:
                 break
             await asyncio.sleep(0.02)
         assert not zygote.children()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+async def test_a_child_has_given_up_what_it_does_not_need(tmp_path: Path) -> None:
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 50)
+    async with sandbox(memory_bytes_max=1 << 30) as made:
+        pages = made.pages(file)
+        await anext(pages)
+        (child,) = zygote_of(FACTORIES["pymupdf"]).children()
+        limits = Path(f"/proc/{child.pid}/limits").read_text()
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        libraries = Path(f"/proc/{child.pid}/maps").read_text()
+        await pages.aclose()
+    found = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()}
+    assert found["Max address space"] == str(1 << 30)
+    assert found["Max file size"] == found["Max core file size"] == found["Max processes"] == "0"
+    assert found["Max open files"] == "64"
+    assert found["Max cpu time"] == "3601"
+    assert "NoNewPrivs:\t1" in status
+    assert "Threads:\t1\n" in status
+    assert "onnxruntime" not in libraries
 
 
 @Engines
@@ -247,8 +298,8 @@ async def test_memory_is_flat_over_many_pages(tmp_path: Path) -> None:
     async with sandbox() as made:
         async for page in made.pages(file):
             if page.page % 50 == 0:
-                family = psutil.Process().children(recursive=True)
-                sizes.append(max(child.memory_info().rss for child in family if not child.children()))
+                (child,) = zygote_of(FACTORIES["pymupdf"]).children()
+                sizes.append(child.memory_info().rss)
     assert len(sizes) == 6
     assert sizes[-1] < sizes[0] * 1.1 + (4 << 20), sizes
 

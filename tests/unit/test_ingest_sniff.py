@@ -9,9 +9,7 @@ from ingest.sniff import JPEG, PDF, PNG, TIFF, WEBP, media_type
 from tests import hostile_files as make
 
 
-@pytest.mark.parametrize(
-    ("suffix", "expected"), [("jpg", JPEG), ("png", PNG), ("webp", WEBP), ("tiff", TIFF)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("suffix", "expected"), [("jpg", JPEG), ("png", PNG), ("webp", WEBP), ("tiff", TIFF)], ids=str)
 def test_images_are_known_by_their_first_bytes(tmp_path: Path, suffix: str, expected: str) -> None:
     file = make.image(tmp_path / f"a.{suffix}")
     assert media_type(file.rename(tmp_path / "renamed.pdf")) == expected

@@ -273,7 +273,7 @@ def page_image(path: Path) -> bytes:
 )
 def test_bytes_that_are_no_good_picture_are_named(image, cause):
     with pytest.raises(Permanent) as failed:
-        upright(image, edge_pixels=1280, pixels_max=8_000_000)
+        upright(image, edge_pixels=1280, pixels_max=4_000_000)
     assert failed.value.cause is cause
 
 

@@ -1,0 +1,75 @@
+"""Settings: weakest to strongest layer, and every mistake names what is nearest to it."""
+
+from pathlib import Path
+
+import pytest
+
+from folio.errors import SettingsError
+from folio.settings import described, known_keys, load, origins
+
+
+def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "folio.toml"
+    file.write_text("[ingest]\npages_max = 10\njpeg_quality = 50\nedge_pixels = 100\n")
+    environment = {"FOLIO_INGEST__PAGES_MAX": "20", "FOLIO_INGEST__JPEG_QUALITY": "60", "PATH": "x"}
+    settings = load(file=file, environment=environment, overrides={"ingest": {"pages_max": 30}})
+    assert (settings.ingest.pages_max, settings.ingest.jpeg_quality, settings.ingest.edge_pixels) == (30, 60, 100)
+    assert settings.ingest.documents_at_once == load(environment={}).ingest.documents_at_once
+    origin = origins(file=file, environment=environment, overrides={"ingest": {"pages_max": 30}})
+    assert origin == {
+        "ingest.pages_max": "command line",
+        "ingest.jpeg_quality": "environment",
+        "ingest.edge_pixels": str(file),
+    }
+
+
+@pytest.mark.parametrize(
+    ("environment", "near"),
+    [
+        ({"FOLIO_OCR__ENGIN": "rapid"}, "ocr.engine"),
+        ({"FOLIO_OCRR__ENGINE": "rapid"}, "ocr.engine"),
+        ({"FOLIO_DATTA": "x"}, "data"),
+    ],
+)
+def test_an_unknown_setting_names_the_nearest_known_one(environment, near) -> None:
+    with pytest.raises(SettingsError, match=f"did you mean {near}"):
+        load(environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"FOLIO_INGEST__PAGES_MAX": "0"}, "ingest.pages_max"),
+        ({"FOLIO_OCR__ENGINE": "magic"}, "ocr.engine"),
+        ({"FOLIO_SERVER__PORT": "a"}, "server.port"),
+        ({"FOLIO_CONFIG": "/nowhere/folio.toml"}, "no such settings file"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(environment, says) -> None:
+    with pytest.raises(SettingsError, match=says):
+        load(environment=environment)
+
+
+@pytest.mark.parametrize("environment", [{"FOLIO_OCR": "x"}, {"FOLIO_OCR": "x", "FOLIO_OCR__ENGINE": "rapid"}])
+def test_a_section_that_is_given_as_a_value_is_an_error_and_no_traceback(environment) -> None:
+    for each in (environment, dict(reversed(environment.items()))):
+        with pytest.raises(SettingsError, match="ocr"):
+            load(environment=each)
+
+
+@pytest.mark.parametrize("text", [b"[ingest", b"\xff", b"[ingest]\npages_max = 1\npages_max = 2"])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "folio.toml").write_bytes(text)
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        load(file=tmp_path / "folio.toml", environment={})
+
+
+def test_variables_that_are_no_settings_are_left_alone() -> None:
+    assert load(environment={"FOLIO_FAULT": "x", "FOLIO_TEST_DATA": "y", "OTHER": "z"}) == load(environment={})
+
+
+def test_every_key_is_described_with_its_origin() -> None:
+    rows = described(load(environment={"FOLIO_DATA": "x"}), environment={"FOLIO_DATA": "x"})
+    assert [row["key"] for row in rows] == known_keys()
+    assert next(row for row in rows if row["key"] == "data")["origin"] == "environment"
+    assert next(row for row in rows if row["key"] == "ocr.engine")["origin"] == "default"
