@@ -32,7 +32,7 @@ def main() -> int:
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     tokenizer = str(ModelFolder.of("minilm").tokenizer)
     splitter = reference(tokenizer)
-    rows = [("chunker", "MB per CPU-s", "chunks", "over the limit")]
+    rows: list[tuple[str, ...]] = [("chunker", "MB per CPU-s", "chunks", "over the limit")]
     rows.append(row("RecursiveCharacterTextSplitter, by tokens", texts, [splitter], asked.runs))
     fresh = [
         Chunker(tokenizer, tokens_max=TOKENS_MAX, context_tokens_max=48, model="minilm") for _ in range(asked.runs)
@@ -61,9 +61,10 @@ def reference(tokenizer: str) -> Callable[[str], list[str]]:
     counter = Tokenizer.from_file(tokenizer)
     counter.no_truncation()
     counter.no_padding()
-    return RecursiveCharacterTextSplitter(
+    splitter = RecursiveCharacterTextSplitter(
         chunk_size=TOKENS_MAX - 2, chunk_overlap=0, length_function=lambda text: len(counter.encode(text).ids) - 2
-    ).split_text
+    )
+    return lambda text: list(splitter.split_text(text))
 
 
 def bodies(chunker: Chunker) -> Callable[[str], list[str]]:

@@ -121,6 +121,8 @@ class Cutter:
         """Where to cut prose: between sentences where that is possible, in pieces of about equal size."""
         room = room or self._room
         total = self._counts([text])[0]
+        if total <= room:
+            return [(0, len(text))]
         fewest = -(-total // room)
         even = self._split(text, min(room, int(1.15 * total / fewest) + 1))
         slices = even if len(even) <= fewest else self._split(text, room)
@@ -194,7 +196,7 @@ class _TableCutter:
         yield from self._by_rows(rows, first, self._room - again)
 
     def _by_rows(self, rows: Sequence[tuple[Row, int]], first: int, room: int) -> Iterator[Piece]:
-        """`first`: what the table's own opening leaves for rows (0: it is written already); `room`: what a repeat leaves."""
+        """`first`: what the table's own opening leaves for rows (0: it is out already); `room`: what a repeat does."""
         group: list[Row] = []
         used, limit, opening = 0, first or room, self._table.opening if first else self._again
         for row, tokens in rows:

@@ -18,24 +18,31 @@ Group = list[Piece]
 
 def packed(pieces: Sequence[Piece], room: int, *, first_room: int) -> list[Group]:
     """Every piece in one group, in order; no group over `room` tokens (`first_room` the first) unless one piece is."""
-    is_long = sum(piece.tokens for piece in pieces) > LONG_ROOMS * room
+    is_long = weight(pieces) > LONG_ROOMS * room
     groups: list[Group] = []
     group: Group = []
+    used = 0
     for piece in pieces:
-        full = weight(group) + piece.tokens > (room if groups else first_room)
-        seam = is_long and weight(group) >= SEAM_SHARE * room and _is_seam(piece)
+        full = used + piece.tokens > (room if groups else first_room)
+        seam = is_long and used >= SEAM_SHARE * room and _is_seam(piece)
         if group and (full or piece.opens or seam):
             kept, carried = _parted(group, room - piece.tokens)
             groups += [kept] if kept else []
-            group = carried
+            group, used = carried, weight(carried)
         group.append(piece)
+        used += _weight(piece)
     if group:
         groups.append(group)
     return _evened(groups, room)
 
 
-def weight(group: Group) -> int:
-    return sum(piece.tokens for piece in group)
+def weight(pieces: Sequence[Piece]) -> int:
+    return sum(map(_weight, pieces))
+
+
+def _weight(piece: Piece) -> int:
+    """At least 1: text that a tokenizer ignores fills a chunk too."""
+    return max(1, piece.tokens)
 
 
 def _is_seam(piece: Piece) -> bool:

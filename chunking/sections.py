@@ -1,6 +1,6 @@
 """Blocks become sections: what stands under one heading, and the path of headings that leads to it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chunking.blocks import TextBlock
@@ -16,6 +16,12 @@ class Section:
     opening: list[TextBlock] = field(default_factory=list)
     blocks: list[TextBlock] = field(default_factory=list)
 
+    def under(self, path: Sequence[TextBlock]) -> "Section":
+        own = set(map(id, self.opening))
+        self.path = tuple(heading.title for heading in path)
+        self.above = tuple(heading.title for heading in path if id(heading) not in own)
+        return self
+
 
 def sections(blocks: Iterable[TextBlock]) -> Iterator[Section]:
     """A heading begins a section, unless nothing but headings came before it: those open the next text together."""
@@ -26,14 +32,11 @@ def sections(blocks: Iterable[TextBlock]) -> Iterator[Section]:
             section.blocks.append(block)
             continue
         if section.blocks:
-            yield section
+            yield section.under(path)
             section = Section()
         while path and path[-1].level >= block.level:
             path.pop()
         path.append(block)
         section.opening.append(block)
-        own = {id(heading) for heading in section.opening}
-        section.path = tuple(heading.title for heading in path)
-        section.above = tuple(heading.title for heading in path if id(heading) not in own)
     if section.opening or section.blocks:
-        yield section
+        yield section.under(path)

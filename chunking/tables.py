@@ -211,19 +211,22 @@ def _head_count(lines: Sequence[_Line]) -> int:
 
 
 def _laid_out(lines: Sequence[_Line], heads: int, repeats_max: int) -> Iterator[list[str]]:
-    """Cells in their columns. One that spans rows is repeated in each; over columns only a header is."""
+    """Cells in their columns. A spanning cell is repeated: a header over its columns, any other down its rows."""
     open_spans: dict[int, tuple[int, str]] = {}
     for index, line in enumerate(lines):
         cells: list[str] = []
         below = {column: (rows - 1, text) for column, (rows, text) in open_spans.items() if rows > 1}
         for cell in line.cells:
             _fill(cells, open_spans)
-            for column in range(cell.columns if repeats_max > 0 else 1):
-                text = cell.text if column == 0 or index < heads else ""
-                repeats_max -= len(text) + 1 if column else 0
-                if cell.rows > 1:
-                    below[len(cells)] = (cell.rows - 1, text)
-                cells.append(text)
+            more = cell.columns - 1 if repeats_max > 0 else 0
+            texts = [cell.text] + [cell.text if index < heads else ""] * more
+            repeats_max -= sum(len(text) + 1 for text in texts[1:])
+            if cell.rows > 1:
+                below |= {
+                    len(cells) + beside: (cell.rows - 1, "" if index < heads else text)
+                    for beside, text in enumerate(texts)
+                }
+            cells += texts
         _fill(cells, open_spans)
         repeats_max -= sum(len(text) + 1 for _, text in open_spans.values())
         open_spans = below if repeats_max > 0 else {}

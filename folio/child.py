@@ -230,6 +230,7 @@ class Zygote:
                 pid = await asyncio.to_thread(_ask_for_fork, self._control, theirs)
             except OSError as error:
                 ours.close()
+                await self.close()  # it may be dying and not dead yet: the next fork starts another
                 raise ChildDied(f"{self._factory} (zygote)") from error
             finally:
                 theirs.close()

@@ -16,7 +16,6 @@ from folio.topics import DEAD, PAGES, PAGES_BULK, TEXTS
 from indexer.edge import EdgeStore
 from indexer.embedding import Embedder, open_embedder
 from indexer.generations import collection_name, generation_name
-from indexer.memory import MemoryStore
 from indexer.search import Searcher
 from indexer.stage import index_stage
 from indexer.store import Store
@@ -139,6 +138,8 @@ def open_engine(settings: Settings) -> Engine:
 
 def open_store(settings: Settings, generation: str, dimension: int) -> Store:
     if settings.indexer.store == "memory":
+        from indexer.memory import MemoryStore  # takes 0.8 s to import
+
         return MemoryStore(dimension=dimension)
     return EdgeStore(settings.data / INDEX_FOLDER / collection_name(generation), dimension=dimension)
 

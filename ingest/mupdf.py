@@ -30,6 +30,8 @@ _BOLD_FONT, _MONO_FONT = 16, 8
 _BOLD_CHARS, _FILLED, _STROKED = 8, 16, 32
 _OPAQUE_FROM = 32
 _UPRIGHT_FROM = 0.95
+_DRAWN_UNTIL_SHRUNK = 16
+"""The engine keeps decoded images, up to 256 MB of them; a scan's are never asked for again."""
 
 
 class MuPdf:
@@ -44,6 +46,7 @@ class MuPdf:
         if self._file.is_closed or not self._file.is_pdf:
             raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.")
         self.page_count: int = self._file.page_count
+        self._drawn = 0
 
     def sheet(self, page: int) -> Sheet:
         """Text, lines and images of one page. One pass for text and drawings: get_drawings would be a second."""
@@ -66,6 +69,9 @@ class MuPdf:
         scale = edge / max(size.width, size.height, 1.0)
         drawn = opened.get_pixmap(matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=False)
         picture = Image.frombuffer("RGB", (drawn.width, drawn.height), drawn.samples_mv)
+        self._drawn += 1
+        if self._drawn % _DRAWN_UNTIL_SHRUNK == 0:
+            pymupdf.TOOLS.store_shrink(100)
         return to_jpeg(picture, edge=edge, quality=quality)
 
 

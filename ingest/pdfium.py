@@ -21,6 +21,8 @@ _BOLD_FROM = 600
 _MONO_FLAG, _FORCE_BOLD_FLAG = 1, 1 << 18
 _SEGMENTS_MAX = 400
 _FORM_DEPTH_MAX = 4
+_DRAWN_UNTIL_REOPENED = 32
+"""The engine keeps every image stream of an open file; opening it again is the only way to let them go."""
 _RETURN, _NEWLINE, _HYPHEN = 0x0D, 0x0A, 0x02
 
 
@@ -30,6 +32,8 @@ class Pdfium:
     name = "pypdfium2"
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        self._drawn = 0
         try:
             self._file = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
@@ -58,6 +62,10 @@ class Pdfium:
 
     def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]:
         """One page as JPEG. The scale follows from the edge, so no page size makes it large."""
+        self._drawn += 1
+        if self._drawn % _DRAWN_UNTIL_REOPENED == 0:
+            self._file.close()
+            self._file = pypdfium2.PdfDocument(self._path)
         opened = self._file[page - 1]
         try:
             scale = edge / max(*opened.get_size(), 1.0)

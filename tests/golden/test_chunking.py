@@ -1,4 +1,4 @@
-"""Page Markdown -> chunks, as files that a person can compare: NAME.md is the pages, NAME.chunks what becomes of them."""
+"""Page Markdown -> chunks, as files that a person can compare: NAME.md are the pages, NAME.chunks their chunks."""
 
 from pathlib import Path
 

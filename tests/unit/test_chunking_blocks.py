@@ -25,7 +25,8 @@ def joined(*pages: str) -> list[str]:
 
 
 def test_every_kind_is_recognised():
-    markdown = "# T\n\ntext\n\n- a\n- b\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nx\n```\n\n$$\nx\n- y\n$$\n\n<table><tr><td>a</td></tr></table>"
+    pipes, html = "| a | b |\n|---|---|\n| 1 | 2 |", "<table><tr><td>a</td></tr></table>"
+    markdown = f"# T\n\ntext\n\n- a\n- b\n\n{pipes}\n\n```py\nx\n```\n\n$$\nx\n- y\n$$\n\n{html}"
     assert kinds(markdown) == ["heading", "paragraph", "list", "table", "code", "formula", "table"]
 
 

@@ -1,5 +1,7 @@
 """Documents become chunks: sections, budgets, tables, pages and boxes, ids and gaps."""
 
+import time
+
 import pytest
 
 from chunking.chunker import Chunker
@@ -235,3 +237,26 @@ async def test_the_process_answers_like_the_chunker():
 def test_the_process_object_is_the_same_without_a_process():
     process = ChunkProcess(tokenizer="words", tokens_max=64, context_tokens_max=12, model="hash")
     assert ChunkSet.decode(process.chunk(document("Text.").pack())) == words().chunk(document("Text."))
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "x" * 300_000,
+        "\u6587" * 60_000,
+        "# T\n\n" * 8_000,
+        "\u00ad\n\n" * 20_000 + "end",
+        "$a b" * 20_000,
+        "```\n" + "x\n" * 30_000 + "```",
+        "- " + "a\n  - b" * 8_000,
+        "|" + "a|" * 2_000 + "\n|" + "-|" * 2_000 + "\n|" + "long cell|" * 2_000,
+        "<table><tr><td>" + "word " * 20_000 + "</td><td>" + "y" * 50_000 + "</td></tr></table>",
+        "text\n\n" * 8_000,
+    ],
+    ids=lambda text: repr(text[:12]),
+)
+def test_hostile_pages_are_chunked_in_time_and_within_the_budget(hostile):
+    start = time.process_time()
+    chunks = minilm().chunk(document(hostile)).chunks
+    assert time.process_time() - start < 8
+    assert max(chunk.tokens for chunk in chunks) <= 256

@@ -35,7 +35,7 @@ def test_cells_that_span_are_laid_out():
     )
     assert cells(table) == [
         ("Region", "Sales", "Sales"),
-        ("Region", "Q1", "Q2"),
+        ("", "Q1", "Q2"),
         ("North", "1", "2"),
         ("North", "none", ""),
     ]

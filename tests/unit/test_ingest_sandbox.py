@@ -33,11 +33,6 @@ class SharedZygote(Zygote):
         if not hasattr(self, "_factory"):
             super().__init__(factory)
 
-    async def close(self) -> None:
-        """A dead one is closed by the next fork; the rest by the module's end."""
-        if self._process is not None and self._process.poll() is not None:
-            await super().close()
-
 
 @pytest.fixture(autouse=True)
 def _shared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,11 +55,7 @@ def zygote_of(factory: str) -> psutil.Process:
 
 @asynccontextmanager
 async def sandbox(factories: dict[str, str] = FACTORIES, **limits: Any) -> AsyncIterator[Sandbox]:
-    made = Sandbox(Limits(**limits), factories=factories)
-    try:
-        yield made
-    finally:
-        await made.close()
+    yield Sandbox(Limits(**limits), factories=factories)  # closed with its zygotes, at the end of the module
 
 
 async def read(path: Path, **limits: Any) -> list[ReadPage]:
