@@ -86,7 +86,7 @@ def points_of(sets: Sequence[ChunkSet], vectors: Vectors) -> list[Point]:
 
 def raw(folder: Path, points: Sequence[Point]) -> None:
     """The engine alone, in this process: batches, three payload indexes, one flush at the end."""
-    dense = edge.EdgeVectorParams(size=DIMENSION, distance=edge.Distance.Cosine)
+    dense = edge.EdgeVectorParams(size=len(points[0].vector), distance=edge.Distance.Cosine)
     folder.mkdir()
     shard = edge.EdgeShard.create(str(folder), edge.EdgeConfig(vectors=dense, wal_enabled=True))
     for name in ("doc", "tenant"):

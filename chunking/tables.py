@@ -9,6 +9,7 @@ from typing import NamedTuple
 SPAN_MAX = 64
 REPEAT_SHARE = 4
 """A cell that spans is repeated until the repeats outweigh the source by this: no small page grows to gigabytes."""
+_SIDES = len(" | ")
 _TAG = re.compile(
     r"<(/?)(table|thead|tbody|tfoot|tr|td|th|caption|colgroup|col|br|p|div|span|center|b|i|u|strong|em|font|a|ul|ol|li)"
     r"\b([^<>]*)>",
@@ -220,7 +221,7 @@ def _laid_out(lines: Sequence[_Line], heads: int, repeats_max: int) -> Iterator[
             _fill(cells, open_spans)
             more = cell.columns - 1 if repeats_max > 0 else 0
             texts = [cell.text] + [cell.text if index < heads else ""] * more
-            repeats_max -= sum(len(text) + 1 for text in texts[1:])
+            repeats_max -= sum(len(text) + _SIDES for text in texts[1:])
             if cell.rows > 1:
                 below |= {
                     len(cells) + beside: (cell.rows - 1, "" if index < heads else text)
@@ -228,7 +229,7 @@ def _laid_out(lines: Sequence[_Line], heads: int, repeats_max: int) -> Iterator[
                 }
             cells += texts
         _fill(cells, open_spans)
-        repeats_max -= sum(len(text) + 1 for _, text in open_spans.values())
+        repeats_max -= sum(len(text) + _SIDES for _, text in open_spans.values())
         open_spans = below if repeats_max > 0 else {}
         yield cells
 

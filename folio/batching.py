@@ -13,12 +13,16 @@ class Batcher(Generic[In, Out]):
     """Coalesce concurrent awaits of one item into calls of many (group commit, batched upserts).
 
     `call` gets the items in the order they arrived and answers one output per item; if it raises, every
-    item of that batch raises the same. One call is under way at a time, so order is kept.
+    item of that batch raises the same. One call is under way at a time, so order is kept. A call waits `linger_s`
+    for company: each costs a thread's turn and a disk's, however little it carries.
     """
 
-    def __init__(self, call: Callable[[Sequence[In]], Awaitable[Sequence[Out]]], *, items_max: int = 1024) -> None:
+    def __init__(
+        self, call: Callable[[Sequence[In]], Awaitable[Sequence[Out]]], *, items_max: int = 1024, linger_s: float = 0.0
+    ) -> None:
         self._call = call
         self._items_max = items_max
+        self._linger_s = linger_s
         self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -37,6 +41,8 @@ class Batcher(Generic[In, Out]):
 
     async def _run(self) -> None:
         while self._waiting:
+            if self._linger_s:
+                await asyncio.sleep(self._linger_s)
             batch = [self._waiting.popleft() for _ in range(min(self._items_max, len(self._waiting)))]
             answers = [answer for _, answer in batch]
             try:

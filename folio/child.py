@@ -1,30 +1,27 @@
 """Work in other processes: an object in a child answers calls and streams over a socket, and may die alone.
 
-Frames are msgpack, never pickle: what a child that opened a hostile file sends back is data. A child
-ends when its parent does. `Child` starts one; `Zygote` starts one that has imported what is
-needed and forks from it, in milliseconds, as often as asked (the sandbox: one child a document).
+Frames are msgpack, never pickle: what a child that opened a hostile file sends back is data. A child ends when its
+parent does. `Child` starts one; `Zygote` imports what is needed once and forks from it (the sandbox: one a document).
 """
 
 import asyncio
-import ctypes
-import importlib
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
-from types import GeneratorType
 from typing import Any
 
 import msgpack
 
 from folio.errors import Cause, FolioError, Permanent, Transient
+from folio.frames import LENGTH, pack
 
-_LENGTH = struct.Struct("<I")
 FRAME_BYTES_MAX = 1 << 30
+FORKED_FRAME_BYTES_MAX = 128 << 20
+"""A child that opened somebody's file may be hostile: it gets no gigabyte of ours."""
 STREAM_BYTES = 1 << 20
 
 
@@ -50,6 +47,7 @@ class Remote:
         self.what = what
         self.pid = pid
         self.alive = True
+        self.frame_bytes_max = FRAME_BYTES_MAX
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
@@ -122,8 +120,8 @@ class Remote:
 
     async def _receive(self) -> Any:
         try:
-            (size,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            if size > FRAME_BYTES_MAX:
+            (size,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
+            if size > self.frame_bytes_max:
                 raise ChildDied(self.what, f"it sent a frame of {size} bytes")
             frame = msgpack.unpackb(await self._reader.readexactly(size), strict_map_key=False)
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -235,6 +233,7 @@ class Zygote:
             finally:
                 theirs.close()
         remote = await connect(self._factory, ours, pid)
+        remote.frame_bytes_max = FORKED_FRAME_BYTES_MAX
         await remote.call("__init__", dict(settings), seconds_max=30)
         return remote
 
@@ -248,11 +247,11 @@ class Zygote:
 
 
 def spawn(way: str, factory: str, environment: Mapping[str, str]) -> "tuple[subprocess.Popen[bytes], socket.socket]":
-    """Start `python -m folio.child WAY FACTORY` with a socket to us as its only door."""
+    """Start `python -m folio.inside WAY FACTORY` with a socket to us as its only door."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "folio.child", way, factory, str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, "-m", "folio.inside", way, factory, str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=dict(environment),
@@ -264,11 +263,6 @@ async def connect(what: str, ours: socket.socket, pid: int) -> Remote:
     ours.setblocking(False)
     reader, writer = await asyncio.open_unix_connection(sock=ours, limit=STREAM_BYTES)
     return Remote(what, reader, writer, pid)
-
-
-def pack(frame: Any) -> bytes:
-    body: bytes = msgpack.packb(frame)
-    return _LENGTH.pack(len(body)) + body
 
 
 def _answer(what: str, frame: Any) -> Any:
@@ -295,107 +289,3 @@ def _ask_for_fork(control: socket.socket, theirs: socket.socket) -> int:
     if len(answer) != 8:
         raise ConnectionResetError("the zygote is gone")
     return int.from_bytes(answer, "little")
-
-
-# What runs in the child. -----------------------------------------------------------------------------
-
-
-def serve(factory: str, door: socket.socket) -> None:
-    """Answer frames until the other end closes: first `__init__` with settings, then methods of the object."""
-    stream = door.makefile("rb")
-    made: Any = None
-    with suppress(_DoorClosed):
-        while head := stream.read(_LENGTH.size):
-            method, *args = msgpack.unpackb(stream.read(_LENGTH.unpack(head)[0]), strict_map_key=False)
-            try:
-                if method == "__init__":
-                    made, answer = _make(factory)(**args[0]), None
-                else:
-                    answer = getattr(made, method)(*args)
-                _reply(door, answer)
-            except Exception as error:
-                _send(door, ["error", _described(error)])
-    close = getattr(made, "close", None)
-    if close is not None:
-        close()
-
-
-class _DoorClosed(BaseException):
-    """The other end is gone: nobody waits for an answer. Not an Exception, so no call's error looks like it."""
-
-
-def _reply(door: socket.socket, answer: Any) -> None:
-    if not isinstance(answer, GeneratorType):
-        _send(door, ["value", answer])
-        return
-    for item in answer:
-        _send(door, ["value", item])
-    _send(door, ["end", None])
-
-
-def _send(door: socket.socket, frame: Any) -> None:
-    packed = pack(frame)
-    try:
-        door.sendall(packed)
-    except OSError as error:
-        raise _DoorClosed from error
-
-
-def _described(error: Exception) -> tuple[str, str, str]:
-    if isinstance(error, Permanent | Transient):
-        return type(error).__name__, error.cause, error.detail
-    if isinstance(error, MemoryError):
-        return "Permanent", Cause.RENDER_OOM, ""
-    return type(error).__name__, "", str(error)[:2000].encode(errors="replace").decode()
-
-
-def _make(factory: str) -> Any:
-    module, _, name = factory.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def _die_with(parent: int) -> None:
-    """Linux: be killed when the parent ends, even in the middle of a call; elsewhere the closed socket ends us."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-def _reap(*_signal: object) -> None:
-    """Collect children that ended; their CPU time then counts as the zygote's, which the benchmarks rely on."""
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def _fork_for_ever(factory: str, control: socket.socket) -> None:
-    _make(factory)
-    signal.signal(signal.SIGCHLD, _reap)
-    me = os.getpid()
-    while True:
-        message, doors, _, _ = socket.recv_fds(control, 1, 1)
-        if not message:
-            return
-        pid = os.fork()
-        if pid == 0:
-            control.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _die_with(me)
-            with socket.socket(fileno=doors[0]) as door:
-                serve(factory, door)
-            os._exit(0)
-        os.close(doors[0])
-        control.sendall(pid.to_bytes(8, "little"))
-
-
-def main() -> None:
-    way, factory, descriptor, parent = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _die_with(int(parent))
-    with socket.socket(fileno=int(descriptor)) as door:
-        (serve if way == "serve" else _fork_for_ever)(factory, door)
-
-
-if __name__ == "__main__":
-    main()

@@ -31,6 +31,7 @@ class Stage:
     `process` yields outputs as they come; they are appended as they appear and the entry counts as finished
     when all of them are durable. It may be repeated at any time, so its effects must be idempotent.
     It raises Permanent (dead letter), Transient (wait and repeat), or anything else (retry alone, then dead letter).
+    `linger_s` is how long a read or an append waits for company: each costs the same, however little it carries.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Stage:
     failures_max: int = 5
     backoff_s: tuple[float, ...] = (0.2, 0.5, 1, 2, 5, 10, 30)
     commit_every_s: float = 0.1
+    linger_s: float = 0.0
     grace_s: float = 20.0
 
 
@@ -56,7 +58,7 @@ class StageLoop:
         self.stage = stage
         self.meter = StageMeter(stage.name)
         self._log = to
-        self._append = Batcher(self._append_all)
+        self._append = Batcher(self._append_all, linger_s=stage.linger_s)
         self._gate = Gate()
         self._patience = Patience(stage.name, stage.backoff_s)
         self._trackers: dict[Lease, Tracker] = {}
@@ -85,7 +87,8 @@ class StageLoop:
             stopping = asyncio.create_task(stop.wait())
             try:
                 while not stop.is_set():
-                    await self._turn(reader, stopping, wait_s=5.0)
+                    if await self._turn(reader, stopping, wait_s=5.0):
+                        await asyncio.sleep(self.stage.linger_s)
             finally:
                 stopping.cancel()
                 await self._finish(reader)

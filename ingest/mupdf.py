@@ -1,6 +1,7 @@
 """PDF engine 1, PyMuPDF (AGPL or commercial): the only module that imports it; runs in the sandbox child only."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from folio.errors import Cause, Permanent
 from ingest.images import to_jpeg
 from ingest.render import Renderer
 from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
+from ingest.textlayer import TextLayer
 
 # Its layout model would load onnxruntime and numpy: 0.5 s and threads that a forking process must not have.
 for _unused in ("pymupdf.layout", "pymupdf4llm"):
@@ -79,6 +81,18 @@ class MuPdfRenderer(Renderer):
     """The child's object that opens PDFs with PyMuPDF."""
 
     open_pdf = MuPdf
+
+    @staticmethod
+    def warm() -> None:
+        """Read and draw a page of ours before the first fork, so that every child has fonts and code paths loaded."""
+        with tempfile.TemporaryDirectory() as scratch, pymupdf.open() as made:
+            page = made.new_page()
+            for at, font in enumerate(("helv", "hebo", "tiro", "cour")):
+                page.insert_text((72, 72 + 20 * at), "Some words to begin with.", fontname=font)
+            made.save(f"{scratch}/warm.pdf")
+            pdf = MuPdf(Path(scratch) / "warm.pdf")
+            TextLayer().read(pdf.sheet(1))
+            pdf.picture(1, edge=64, quality=50)
 
 
 class _Turn:

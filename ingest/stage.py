@@ -36,7 +36,7 @@ def ingest_stage(sandbox: Sandbox, blobs: Blobs, *, verify_share: float, documen
         except Gone:
             raise Permanent(Cause.IMAGE_EXPIRED, "The file's bytes are no longer kept: add it again.") from None
 
-    return Stage(name="ingest", sources=(UPLOADS,), process=process, entries_max=documents_at_once)
+    return Stage(name="ingest", sources=(UPLOADS,), process=process, entries_max=documents_at_once, linger_s=0.02)
 
 
 def sampled(doc: Doc, version: int, page: int, *, share: float) -> bool:

@@ -55,6 +55,7 @@ class Ledger:
             sources=(topics.UPLOADS, topics.TEXTS, topics.RECEIPTS, topics.DEAD),
             process=self._process,
             entries_max=256,
+            linger_s=0.05,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -28,6 +28,7 @@ class OcrStage:
             sources=(topics.PAGES, topics.PAGES_BULK),
             process=self.process,
             entries_max=pages_at_once,
+            linger_s=0.02,
         )
         self._engine = engine
         self._blobs = blobs
