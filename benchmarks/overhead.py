@@ -1,8 +1,9 @@
 """What the pipeline costs beyond its parts: CPU-seconds of all processes against the same parts called alone.
 
-Reference: reading the text layer, chunking, and raw index upserts, each called directly on the same documents in
-one process. Ours: the owner with all its children, from hand-over to the last receipt. Embedding is excluded: both
-sides use the hash embedder, whose time is measured alone and subtracted. Must reach: 1.25 x.
+Input: born-digital documents, and the same number with a quarter of them scanned (drawn; the scripted engine reads).
+Reference: reading the text layer, drawing, chunking, and raw index upserts, each called directly on the same
+documents in one process. Ours: the owner with all its children, from hand-over to the last receipt. Embedding is
+excluded: both sides use the hash embedder, whose time is measured alone and subtracted. Must reach: 1.25 x.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from statistics import median
 import psutil
 
 from benchmarks.index_speed import points_of, raw
-from benchmarks.synthetic import cpu_seconds, make_pdf, table
+from benchmarks.synthetic import cpu_seconds, make_pdf, make_scan, table
 from chunking.chunker import Chunker
 from folio.ids import Doc
 from folio.records import ChunkSet, Document, PageText, Source
@@ -27,6 +28,7 @@ from infra.run import Owner, open_owner
 from ingest.mupdf import MuPdf
 from ingest.textlayer import TextLayer
 from ledger import audit
+from ocr_stage.engine import ScriptedEngine
 
 RATIO_MAX = 1.25
 
@@ -37,21 +39,39 @@ def main() -> int:
     parser.add_argument("--pages", type=int, default=20)
     parser.add_argument("--runs", type=int, default=3)
     asked = parser.parse_args()
-    ratios = []
-    rows = [("run", "parts alone, CPU-s", "whole pipeline, CPU-s", "ratio", "read / chunk / upsert alone")]
+    rows = [("input", "run", "parts alone, CPU-s", "whole pipeline, CPU-s", "ratio", "read / chunk / upsert alone")]
+    medians = {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        files = [make_pdf(folder / f"{n}.pdf", pages=asked.pages, seed=n) for n in range(asked.documents)]
-        for run in range(1, asked.runs + 1):
-            parts, embedding = alone(files, folder / f"raw{run}")
-            whole = asyncio.run(pipeline(files, folder / f"data{run}")) - embedding
-            ratios.append(whole / sum(parts))
-            split = " / ".join(f"{part:.2f}" for part in parts)
-            rows.append((str(run), f"{sum(parts):.2f}", f"{whole:.2f}", f"{ratios[-1]:.2f}", split))
+        for name, every in (("born digital", 0), ("a quarter scanned", 4)):
+            folder = Path(scratch) / name
+            folder.mkdir()
+            files = make_files(folder, asked.documents, asked.pages, scan_every=every)
+            runs = [compare(files, folder / str(run)) for run in range(asked.runs)]
+            medians[name] = median(whole / sum(parts) for parts, whole in runs)
+            rows += [(name, str(n + 1), *figures(parts, whole)) for n, (parts, whole) in enumerate(runs)]
     print(f"{asked.documents} documents of {asked.pages} pages; embedding excluded")
     table(rows)
-    print(f"median {median(ratios):.2f}, must reach {RATIO_MAX}")
-    return 0 if median(ratios) <= RATIO_MAX else 1
+    for name, ratio in medians.items():
+        print(f"{name}: median {ratio:.2f}, must reach {RATIO_MAX}")
+    return 0 if max(medians.values()) <= RATIO_MAX else 1
+
+
+def make_files(folder: Path, documents: int, pages: int, *, scan_every: int) -> list[Path]:
+    scanned = [bool(scan_every) and n % scan_every == 0 for n in range(documents)]
+    makers = [make_scan if scan else make_pdf for scan in scanned]
+    return [make(folder / f"{n}.pdf", pages=pages, seed=n) for n, make in enumerate(makers)]
+
+
+def compare(files: list[Path], folder: Path) -> tuple[tuple[float, float, float], float]:
+    """CPU-seconds of the parts, and of the whole less the embedding."""
+    folder.mkdir()
+    parts, embedding = alone(files, folder / "raw")
+    return parts, asyncio.run(pipeline(files, folder / "data")) - embedding
+
+
+def figures(parts: tuple[float, float, float], whole: float) -> tuple[str, ...]:
+    split = " / ".join(f"{part:.2f}" for part in parts)
+    return f"{sum(parts):.2f}", f"{whole:.2f}", f"{whole / sum(parts):.2f}", split
 
 
 def alone(files: list[Path], folder: Path) -> tuple[tuple[float, float, float], float]:
@@ -71,11 +91,15 @@ def alone(files: list[Path], folder: Path) -> tuple[tuple[float, float, float], 
 
 
 def read(file: Path) -> tuple[PageText, ...]:
-    """Every page's text layer, without sandbox, log or ledger."""
+    """Every page's text layer, or its picture where there is none, without sandbox, log or ledger."""
     pdf, layer = MuPdf(file), TextLayer()
     pages = []
     for number in range(1, pdf.page_count + 1):
         found = layer.read(pdf.sheet(number))
+        if not found.trusted:
+            picture, _, _ = pdf.picture(number, edge=1920, quality=85)
+            pages.append(read_by_script(number, picture))
+            continue
         text = PageText(
             doc=Doc("default/x"),
             version=1,
@@ -86,6 +110,11 @@ def read(file: Path) -> tuple[PageText, ...]:
         )
         pages.append(text)
     return tuple(pages)
+
+
+def read_by_script(number: int, picture: bytes) -> PageText:
+    reading = asyncio.run(ScriptedEngine().read(picture))
+    return PageText(doc=Doc("default/x"), version=1, page=number, source=Source.OCR, markdown=reading.markdown)
 
 
 def upserting(folder: Path, sets: list[ChunkSet], vectors: object) -> float:
@@ -113,7 +142,12 @@ async def searchable(owner: Owner, count: int) -> None:
 
 
 def settings(data: Path) -> Settings:
-    overrides = {"data": data, "indexer": {"embedder": "hash"}, "ingest": {"verify_share": 0}}
+    overrides = {
+        "data": data,
+        "indexer": {"embedder": "hash"},
+        "ingest": {"verify_share": 0},
+        "ocr": {"engine": "scripted"},
+    }
     return load(environment={}, overrides=overrides)
 
 

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import psutil
+import pypdfium2
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
@@ -23,6 +24,15 @@ def make_pdf(path: Path, *, pages: int, seed: int) -> Path:
     for page in range(1, pages + 1):
         _draw_page(canvas, chance, seed, page)
     canvas.save()
+    return path
+
+
+def make_scan(path: Path, *, pages: int, seed: int) -> Path:
+    """The same pages without a text layer: each is a picture, as a scanner makes it (A4 at 150 dpi, grey JPEG)."""
+    born = make_pdf(path.with_suffix(".born.pdf"), pages=pages, seed=seed)
+    document = pypdfium2.PdfDocument(str(born))
+    pictures = [document[number].render(scale=150 / 72).to_pil().convert("L") for number in range(pages)]
+    pictures[0].save(path, "PDF", resolution=150, save_all=True, append_images=pictures[1:])
     return path
 
 

@@ -55,7 +55,7 @@ class Owner:
         self._begin(self._keep_house())
 
     def warm(self) -> None:
-        """Start early what takes seconds to start: the embedder, the index."""
+        """Start early what takes seconds to start: the embedder."""
         self._begin(self._warm())
 
     async def stop(self) -> None:
@@ -111,7 +111,7 @@ class Owner:
 
     async def _warm(self) -> None:
         try:
-            await asyncio.gather(self.parts.store.open(), self.parts.embedder.warm())
+            await self.parts.embedder.warm()
         except Transient as error:
             log().warning("warming waits", cause=error.cause)
 

@@ -66,6 +66,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         chunker = open_chunker(settings, embedder)
         for closing in (sandbox, engine, embedder, store, ledger_store, chunker):
             stack.push_async_callback(closing.close)
+        await store.open()  # an index that cannot be used is said at once, not at the first chunk
         ledger = Ledger(ledger_store, log, blobs, Timings(**settings.ledger.model_dump()))
         ocr = OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=2 * ocr_processes(settings))
         reading = ingest_stage(

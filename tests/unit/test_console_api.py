@@ -1,0 +1,188 @@
+"""The owner's API over the real pipeline (hash embedder, scripted engine), and what the owner does in the background."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from console.api import create_app
+from folio import topics
+from folio.errors import FolioError
+from folio.log import Record
+from folio.records import Page
+from folio.settings import Settings, load
+from infra.intake import Named
+from infra.run import Owner, open_owner
+from tests.pages import report_pdf
+
+TOKEN = "a-token"
+
+
+def settings_for(folder: Path, **more: Any) -> Settings:
+    quick: dict[str, Any] = {
+        "data": folder,
+        "indexer": {"embedder": "hash"},
+        "ocr": {"engine": "scripted"},
+        "ingest": {"verify_share": 0, "file_bytes_max": 2_000_000},
+        "ledger": {"prefix_wait_s": 0.1},
+        "retention": {"blob_grace_s": 0},
+    }
+    return load(environment={}, overrides=quick | more)
+
+
+@pytest.fixture
+async def owner(tmp_path: Path) -> AsyncIterator[Owner]:
+    async with open_owner(settings_for(tmp_path / "data")) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def api(owner: Owner) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(owner, TOKEN, stop=lambda: None))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://folio", headers=headers) as client:
+        yield client
+
+
+async def put(api: httpx.AsyncClient, path: Path) -> httpx.Response:
+    return await api.put("/v1/documents", params={"name": path.name}, content=path.read_bytes())
+
+
+async def settled(owner: Owner) -> None:
+    async with asyncio.timeout(30):
+        await asyncio.sleep(0.2)
+        while not await owner.idle():
+            await asyncio.sleep(0.05)
+
+
+async def test_a_document_goes_in_and_is_found_with_its_picture(
+    api: httpx.AsyncClient, owner: Owner, tmp_path: Path
+) -> None:
+    pdf = report_pdf(tmp_path / "a.pdf", pages=2, special={2: "The lighthouse was painted white."})
+    answer = await put(api, pdf)
+    assert (answer.status_code, answer.json()["outcome"]) == (202, "new")
+    await settled(owner)
+    assert (await put(api, pdf)).status_code == 200, "the same bytes again change nothing"
+    hits = (await api.post("/v1/search", json={"question": "white lighthouse", "k": 1})).json()["hits"]
+    assert "lighthouse" in hits[0]["text"]
+    status = (await api.get("/v1/documents/status", params={"document": "a.pdf"})).json()
+    assert [page["source"] for page in status["pages"]] == ["text_layer", "text_layer"]
+    picture = await api.get("/v1/documents/picture", params={"document": "a.pdf", "page": 2})
+    assert picture.content.startswith(b"\xff\xd8")
+
+
+async def test_pages_that_a_producer_appends_are_searchable_and_keep_their_pictures(
+    api: httpx.AsyncClient, owner: Owner
+) -> None:
+    page = Page(doc="default/camera", version=1, page=1, page_count=1)
+    image = "folio:# Dock\n\nThe red crane stands still.".encode()
+    await owner.parts.log.append(topics.PAGES, [Record("default/camera/1", image, page.headers())])
+    await settled(owner)
+    hits = (await api.post("/v1/search", json={"question": "red crane", "k": 1})).json()["hits"]
+    assert (hits[0]["document"], hits[0]["pages"], hits[0]["headings"]) == ("camera", [1], ["Dock"])
+    assert (await api.get("/v1/documents/picture", params={"document": "camera", "page": 1})).content == image
+
+
+async def test_a_page_that_cannot_be_read_is_a_gap_that_status_and_hits_name(
+    api: httpx.AsyncClient, owner: Owner
+) -> None:
+    images = [b"folio:The first page tells of whales.", b"folio!ocr_loop", b"folio:The third page tells of whales too."]
+    for number, image in enumerate(images, start=1):
+        page = Page(doc="default/gap", version=1, page=number, page_count=3)
+        await owner.parts.log.append(topics.PAGES, [Record(f"default/gap/{number}", image, page.headers())])
+    await settled(owner)
+    status = (await api.get("/v1/documents/status", params={"document": "gap"})).json()
+    assert (status["state"], status["pages"][1]["cause"]) == ("searchable with gaps", "ocr_loop")
+    hits = (await api.post("/v1/search", json={"question": "whales"})).json()["hits"]
+    assert any("gap:2:ocr_loop" in hit["flags"] for hit in hits)
+
+
+async def test_what_is_deleted_leaves_the_index_and_its_bytes_are_swept(
+    api: httpx.AsyncClient, owner: Owner, tmp_path: Path
+) -> None:
+    await put(api, report_pdf(tmp_path / "a.pdf", pages=1))
+    await settled(owner)
+    assert (await api.delete("/v1/documents", params={"document": "a.pdf"})).status_code == 202
+    await settled(owner)
+    assert (await api.post("/v1/search", json={"question": "report"})).json()["hits"] == []
+    await owner.housekeep()
+    assert [blob async for blob in owner.parts.blobs.list()] == []
+    picture = await api.get("/v1/documents/picture", params={"document": "a.pdf", "page": 1})
+    assert picture.status_code == 410
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/v1/documents/status?document=nothing", None, 404),
+        ("DELETE", "/v1/documents?document=nothing", None, 404),
+        ("POST", "/v1/search", {"question": ""}, 422),
+        ("POST", "/v1/search", {"question": "x", "k": 1000}, 422),
+        ("POST", "/v1/search", {"question": "x", "kk": 3}, 422),
+        ("GET", "/v1/documents/picture?document=nothing&page=0", None, 422),
+        ("GET", "/v1/documents/picture?document=nothing&page=1", None, 404),
+        ("GET", "/v1/nothing", None, 404),
+    ],
+)
+async def test_wrong_requests_get_a_sentence(
+    api: httpx.AsyncClient, method: str, path: str, body: object, status: int
+) -> None:
+    answer = await api.request(method, path, json=body)
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+
+
+async def test_too_large_a_body_is_refused_and_leaves_nothing(api: httpx.AsyncClient, owner: Owner) -> None:
+    answer = await api.put("/v1/documents", params={"name": "big.pdf"}, content=b"x" * 2_000_001)
+    assert (answer.status_code, answer.json()["cause"]) == (413, "too_large")
+    assert list(owner.settings.data.glob("incoming-*")) == []
+    assert (await api.get("/v1/documents")).json()["documents"] == []
+
+
+async def test_without_the_token_only_health_answers(api: httpx.AsyncClient) -> None:
+    for path in ("/v1/documents", "/v1/stages"):
+        assert (await api.get(path, headers={"Authorization": "Bearer wrong"})).status_code == 401
+    assert (await api.get("/healthz", headers={"Authorization": ""})).json() == {"status": "ok"}
+    assert b"folio_stage_entries_total" in (await api.get("/metrics")).content
+    assert (await api.get("/readyz")).status_code == 200
+
+
+async def test_a_cancelled_document_says_so(api: httpx.AsyncClient, owner: Owner) -> None:
+    for number, image in ((1, b"folio:Some words."), (2, b"folio!hang")):
+        page = Page(doc="default/slow", version=1, page=number, page_count=3)
+        await owner.parts.log.append(topics.PAGES, [Record(f"default/slow/{number}", image, page.headers())])
+    async with asyncio.timeout(20):
+        while (await api.get("/v1/documents/status", params={"document": "slow"})).status_code != 200:
+            await asyncio.sleep(0.05)
+    assert (await api.post("/v1/documents/cancel", params={"document": "slow"})).status_code == 202
+    await settled(owner)
+    status = (await api.get("/v1/documents/status", params={"document": "slow"})).json()
+    assert status["state"] == "cancelled"
+
+
+async def test_names_are_the_shortest_free_end_of_the_path(owner: Owner, tmp_path: Path) -> None:
+    names = []
+    for folder in ("x", "y", "y"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = report_pdf(tmp_path / folder / "a.pdf", pages=1, seed=len(names))
+        done = await owner.intake.put(path, Named(name="a.pdf", uri=path.as_uri()))
+        names.append((done.document, done.outcome))
+    assert names == [("a.pdf", "new"), ("y/a.pdf", "new"), ("y/a.pdf", "changed")]
+
+
+async def test_the_memory_store_runs_the_same_pipeline(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path / "data", indexer={"embedder": "hash", "store": "memory"})
+    async with open_owner(settings) as owner:
+        await owner.intake.put(report_pdf(tmp_path / "a.pdf", pages=1), Named(name="a.pdf"))
+        await settled(owner)
+        assert (await owner.search("report"))[0].document == "a.pdf"
+
+
+async def test_state_that_cannot_be_kept_is_said_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FolioError, match="another --data"):
+        async with open_owner(settings_for(tmp_path / "file")):
+            pass
