@@ -33,7 +33,7 @@ def settings(data: Path) -> Settings:
             "data": data,
             "indexer": {"embedder": "hash"},
             "ocr": {"engine": "scripted"},
-            "ingest": {"verify_share": 0.5},
+            "ingest": {"verify_share": 1},
             "ledger": {"prefix_wait_s": 0.05, "receipt_s": 3},
             "retention": {"blob_grace_s": 0},
         },

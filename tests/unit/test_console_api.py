@@ -1,4 +1,4 @@
-"""The owner's API over the real pipeline (hash embedder, scripted engine), and what the owner does in the background."""
+"""The owner's API over the real pipeline (hash embedder, scripted engine), and what the owner does by itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def test_pages_that_a_producer_appends_are_searchable_and_keep_their_pictu
     api: httpx.AsyncClient, owner: Owner
 ) -> None:
     page = Page(doc="default/camera", version=1, page=1, page_count=1)
-    image = "folio:# Dock\n\nThe red crane stands still.".encode()
+    image = b"folio:# Dock\n\nThe red crane stands still."
     await owner.parts.log.append(topics.PAGES, [Record("default/camera/1", image, page.headers())])
     await settled(owner)
     hits = (await api.post("/v1/search", json={"question": "red crane", "k": 1})).json()["hits"]
