@@ -103,8 +103,14 @@ def sentences(results: Sequence[Result]) -> Iterator[str]:
         else:
             again = " (new version)" if result.get("outcome") == "changed" else ""
             gaps = f", gaps: {_gaps(result['gaps'])}" if result["gaps"] else ""
-            counts = f"{result['pages']} pages, {result['chunks']} chunks, {result['embedded']} embedded"
+            counts = (
+                f"{count(result['pages'], 'page')}, {count(result['chunks'], 'chunk')}, {result['embedded']} embedded"
+            )
             yield f"{document}: {state}{again}: {counts}{gaps}"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _gaps(gaps: dict[int, str]) -> str:

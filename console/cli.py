@@ -138,7 +138,7 @@ def search(
     if as_json:
         _print_json({"hits": hits})
     else:
-        print_hits(hits)
+        print_hits(hits, question)
 
 
 @app.command()

@@ -44,7 +44,7 @@ def folder() -> Path:
 
 
 def _answer(session: Session, question: dict[str, Any]) -> dict[str, Any]:
-    hits = session.call(lambda client: client.search(question["ask"], k=3))
+    hits = session.call(lambda client: client.search(question["ask"], k=5))
     return {"question": question["ask"], "hits": hits}
 
 
@@ -55,7 +55,7 @@ def _print_answer(answer: dict[str, Any], out: Any) -> None:
         return
     best = answer["hits"][0]
     print(f"    {where(best)}", file=out)
-    for line in passage(best["text"]):
+    for line in passage(best["text"], answer["question"]):
         print(f"    | {line}", file=out)
     out.flush()
 

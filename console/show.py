@@ -1,5 +1,6 @@
 """Answers as people read them: passages, documents, pages, settings."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +11,14 @@ TEXT_WIDTH = 100
 TEXT_LINES_MAX = 8
 
 
-def print_hits(hits: Sequence[dict[str, Any]]) -> None:
+def print_hits(hits: Sequence[dict[str, Any]], question: str) -> None:
     if not hits:
         print("nothing found: folio status shows which documents are searchable")
     for number, hit in enumerate(hits, start=1):
         print(f"{number}. {where(hit)}   score {hit['score']:.3f}")
         if hit["headings"]:
             print(f"   {' > '.join(hit['headings'])}")
-        for line in passage(hit["text"]):
+        for line in passage(hit["text"], question):
             print(f"   {line}")
         if hit["flags"]:
             print(f"   note: {', '.join(hit['flags'])}")
@@ -41,10 +42,23 @@ def box(hit: dict[str, Any]) -> str:
     return f"  box {left:.2f},{top:.2f}-{right:.2f},{bottom:.2f}"
 
 
-def passage(text: str) -> list[str]:
-    """The first lines of a passage, wrapped."""
+def passage(text: str, question: str) -> list[str]:
+    """A passage wrapped; of a long one the lines that share most words with the question, rare ones first."""
     lines = [part for line in text.splitlines() if line.strip() for part in textwrap.wrap(line, TEXT_WIDTH)]
-    return lines if len(lines) <= TEXT_LINES_MAX else [*lines[:TEXT_LINES_MAX], "..."]
+    if len(lines) <= TEXT_LINES_MAX:
+        return lines
+    asked = words(question)
+    shared = [words(line) & asked for line in lines]
+    weight = {word: 1 / sum(word in line for line in shared) for line in shared for word in line}
+    starts = range(len(lines) - TEXT_LINES_MAX + 1)
+    start = max(starts, key=lambda at: sum(weight[word] for word in set().union(*shared[at : at + TEXT_LINES_MAX])))
+    shown = lines[start : start + TEXT_LINES_MAX]
+    return [*(["..."] if start else []), *shown, *(["..."] if start + TEXT_LINES_MAX < len(lines) else [])]
+
+
+def words(text: str) -> set[str]:
+    """Words of letters and digits; of scripts without spaces, their characters."""
+    return set(re.findall(r"[a-z0-9]{2,}|[^\W\da-z_]", text.lower()))
 
 
 def print_documents(documents: Sequence[DocumentStatus]) -> None:
