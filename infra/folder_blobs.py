@@ -62,10 +62,6 @@ class FolderBlobs:
     async def exists(self, sha256: str) -> bool:
         return self._path(sha256).is_file()
 
-    async def delete(self, sha256: str) -> None:
-        with effect("blobs.delete"):
-            self._path(sha256).unlink(missing_ok=True)
-
     async def list(self) -> AsyncIterator[Blob]:
         for folder in await asyncio.to_thread(self._folders):
             for blob in await asyncio.to_thread(_blobs_in, folder):

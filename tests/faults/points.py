@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 DURABLE = {
     "infra/sqlite_files.py": (".execute('COMMIT')", ".executescript"),
-    "infra/folder_blobs.py": (".rename", "self._path(sha256).unlink"),
+    "infra/folder_blobs.py": (".rename",),
     "ledger": ("transaction", "blobs.put", "log.append"),
     "indexer/swap.py": ("store.upsert", "store.raise_head", "store.sweep", "store.flush"),
     "indexer/stage.py": ("store.upsert", "store.raise_head", "store.sweep", "store.flush"),

@@ -18,6 +18,7 @@ from folio.log import Record
 from folio.records import Page
 from folio.settings import Settings, load
 from indexer.store import Where
+from infra.folder_blobs import FOLDER_OF_UNFINISHED
 from infra.intake import Named
 from infra.run import Owner, open_owner
 from ledger import audit
@@ -52,6 +53,18 @@ async def live(data: Path, files: Path) -> None:
         await settle(owner)
         await owner.housekeep()
         await settle(owner)
+
+
+async def live_on_without_ledger(data: Path) -> None:
+    """The ledger's file is lost, and what a crash left unfinished lies about: both are made good."""
+    for file in data.glob("ledger.sqlite*"):
+        file.unlink()
+    unfinished = data / "blobs" / FOLDER_OF_UNFINISHED
+    unfinished.mkdir(parents=True, exist_ok=True)
+    (unfinished / "left-by-a-crash").write_bytes(b"half of a blo")
+    async with open_owner(settings(data)) as owner:
+        await settle(owner)
+        await owner.housekeep()
 
 
 async def put(owner: Owner, path: Path, document: str) -> None:
@@ -123,6 +136,7 @@ def main() -> None:
     data, files = Path(sys.argv[1]), Path(sys.argv[2])
     try:
         asyncio.run(live(data, files))
+        asyncio.run(live_on_without_ledger(data))
     except FolioError as error:
         sys.exit(f"{error}")
 

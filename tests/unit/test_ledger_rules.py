@@ -12,7 +12,7 @@ from folio.log import Entry, Position
 from folio.records import Block, BlockKind, DeadLetter, Document, PageText, Source, Upload
 from ledger import audit
 from ledger.compare import DIFFERS
-from tests.unit.ledger_world import DOC, World, shown, text
+from tests.unit.ledger_world import DOC, Crash, World, shown, text
 
 HUMAN, LAYER = Source.HUMAN, Source.TEXT_LAYER
 
@@ -550,6 +550,27 @@ async def test_a_large_document_travels_as_a_blob(world: World) -> None:
     await world.text(1, source=HUMAN, markdown="corrected", page_count=1)
     await world.tick(2)
     assert shown(world.last()) == ["corrected"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_crash_around_a_large_documents_blob_emits_it_once(world: World, when: str) -> None:
+    put = world.blobs.put
+
+    async def dies(content: bytes) -> str:
+        if when == "after":
+            await put(content)
+        raise Crash
+
+    world.log.value_bytes_max = 100
+    await world.text(1, page_count=1)
+    world.blobs.put = dies  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        await world.tick()
+    world.blobs.put = put  # type: ignore[method-assign]
+    await world.restart()
+    await world.tick()
+    assert shown(world.last()) == ["words of page 1"]
+    assert len(world.log.entries["documents"]) == 1
 
 
 async def test_a_document_is_spliced_to_what_packing_it_gives(world: World) -> None:
