@@ -42,7 +42,7 @@ faults: setup ## the long one: kill -9 at every fail point, and 200 random kills
 	@$(PY) -m pytest tests/faults -m faults --timeout 3600
 
 bench: setup ## every benchmark that needs no GPU, references beside ours
-	@for each in overhead memory first_page chunking_speed index_speed; do echo "== $$each"; $(PY) -m benchmarks.$$each || exit 1; done
+	@for each in startup overhead first_page chunking_speed index_speed memory; do echo "== $$each"; $(PY) -m benchmarks.$$each || exit 1; done
 
 fix: setup ## format and mend what ruff can mend
 	@$(VENV)/bin/ruff format --quiet . && $(VENV)/bin/ruff check --quiet --fix .

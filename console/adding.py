@@ -23,7 +23,7 @@ from ledger import audit
 SUFFIXES = frozenset({".pdf", ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 """What is taken from a folder; a file that is named is taken whatever it is called, its content decides."""
 
-POLL_S = 0.15
+POLL_S = 0.05
 OWNER_CHECK_S = 2.0
 
 Result = dict[str, Any]

@@ -11,8 +11,9 @@ from folio.ids import doc_id_of, tenant_of
 from folio.log import Entry, Log, Position, Record
 from folio.records import Document, PageText, Source
 from ledger.arrivals import Arrival
-from ledger.compare import DIFFERS, digest
+from ledger.compare import digest
 from ledger.plans import LEDGER, Plan, PlannedPage, unflagged
+from ledger.schema import DIFFERS
 from ledger.store import LedgerStore
 
 BLOB = "folio-blob"

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from folio.errors import Cause, FolioError
 from folio.ids import Doc, doc_id_of
-from ledger.compare import DIFFERS
-from ledger.schema import APPLICATION_ID, SCHEMA_VERSION
+from ledger.schema import APPLICATION_ID, DIFFERS, SCHEMA_VERSION
 
 State = Literal["queued", "reading", "indexing", "searchable", "searchable with gaps", "failed", "cancelled", "deleted"]
 

@@ -11,7 +11,6 @@ from folio.records import PageText
 AGREEMENT_MIN = 0.8
 """Below this a page's text layer says something else than its picture: OCR noise costs about 0.05 to 0.15."""
 
-DIFFERS = "text_layer_differs"
 _SHOWN = {"source", "markdown", "blocks", "flags"}
 _NOT_TEXT = re.compile(r"[\W_]+")
 

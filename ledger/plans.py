@@ -13,10 +13,10 @@ from folio.log import Position
 from folio.records import Document, PageText
 from ledger import rows
 from ledger.arrivals import Books, read, settle
-from ledger.compare import DIFFERS, digest, failure_digest
+from ledger.compare import digest, failure_digest
 from ledger.rows import GAP, VERIFY, DocRows, PageRow, VersionRow
 from ledger.rules import Emission, Index, Timings, decide, may_repeat
-from ledger.schema import transaction
+from ledger.schema import DIFFERS, transaction
 
 DOCS_MAX = 64
 BYTES_MAX = 16 << 20

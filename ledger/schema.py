@@ -8,6 +8,9 @@ from pathlib import Path
 from folio.errors import Cause, FolioError, Transient
 
 APPLICATION_ID = 0x666F6C65
+DIFFERS = "text_layer_differs"
+"""Flag of a page whose text layer and OCR disagree."""
+
 SCHEMA_VERSION = 1
 
 SCHEMA = """

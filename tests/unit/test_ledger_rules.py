@@ -11,7 +11,7 @@ from folio.ids import Doc
 from folio.log import Entry, Position
 from folio.records import Block, BlockKind, DeadLetter, Document, PageText, Source, Upload
 from ledger import audit
-from ledger.compare import DIFFERS
+from ledger.schema import DIFFERS
 from tests.unit.ledger_world import DOC, Crash, World, shown, text
 
 HUMAN, LAYER = Source.HUMAN, Source.TEXT_LAYER
