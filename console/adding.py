@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,12 @@ class File:
 @contextmanager
 def collect(paths: Sequence[str], *, name: str | None, document: str | None) -> Iterator[list[File]]:
     """All files that the arguments name; stdin becomes a temporary file. Raises BadParameter (exit 2)."""
-    with tempfile.TemporaryDirectory(prefix="folio-") as scratch:
+    with ExitStack() as scratch:
         files: list[File] = []
         for given in paths:
             if given == "-":
-                files.append(_from_stdin(Path(scratch), name, document))
+                folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="folio-"))
+                files.append(_from_stdin(Path(folder), name, document))
             else:
                 files += [_file(path, document) for path in _under(Path(given))]
         if document is not None and len(files) > 1:

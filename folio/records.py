@@ -191,8 +191,8 @@ class PageText(Message):
         return self
 
 
-class Document(Message):
-    """All pages of one version so far, in order, from 1 without holes; a page that failed is there as failed."""
+class Revised(Message):
+    """What every revision of a document says of it, from the ledger to the index."""
 
     doc: Doc
     version: int
@@ -203,6 +203,11 @@ class Document(Message):
     page_count: int | None = None
     complete: bool = False
     deleted: bool = False
+
+
+class Document(Revised):
+    """All pages of one version so far, in order, from 1 without holes; a page that failed is there as failed."""
+
     pages: tuple[PageText, ...] = ()
 
     def pack(self) -> bytes:
@@ -244,18 +249,9 @@ class Chunk(Message):
         return f"{self.context}\n{self.body}" if self.context else self.body
 
 
-class ChunkSet(Message):
+class ChunkSet(Revised):
     """Every chunk of one revision of one document; none when it was deleted."""
 
-    doc: Doc
-    version: int
-    revision: int
-    name: str = ""
-    uri: str = ""
-    metadata: dict[str, Any] = {}
-    page_count: int | None = None
-    complete: bool = False
-    deleted: bool = False
     gaps: dict[int, Cause] = {}
     chunks: tuple[Chunk, ...] = ()
 

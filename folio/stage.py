@@ -1,6 +1,7 @@
 """The only consuming loop and the only retry: read, process with bounded concurrency, append, commit last."""
 
 import asyncio
+import itertools
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from folio.tracker import Tracker
 Output = tuple[Topic, Record]
 MIB = 1 << 20
 SHARED_ATTEMPTS_MAX = 2
+BUSY_BEATS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,10 +315,11 @@ class StageLoop:
             self._working.discard(task)
 
     async def _keep_committing(self, reader: Reader) -> None:
-        while True:
+        for beat in itertools.count():
             await asyncio.sleep(self.stage.commit_every_s)
-            await self._try_commit(reader)
-            self.meter.line()
+            if not self._running or beat % BUSY_BEATS == 0:  # while it works, a commit can wait for the next few
+                await self._try_commit(reader)
+                self.meter.line()
 
     async def _try_commit(self, reader: Reader) -> None:
         try:
