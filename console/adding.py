@@ -24,6 +24,7 @@ SUFFIXES = frozenset({".pdf", ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 """What is taken from a folder; a file that is named is taken whatever it is called, its content decides."""
 
 POLL_S = 0.05
+AGAIN = {"changed": " (new version)", "pending": " (it was on its way)"}
 OWNER_CHECK_S = 2.0
 
 Result = dict[str, Any]
@@ -102,7 +103,7 @@ def sentences(results: Sequence[Result]) -> Iterator[str]:
         elif state == "queued":
             yield f"{document}: acknowledged, not read yet"
         else:
-            again = " (new version)" if result.get("outcome") == "changed" else ""
+            again = AGAIN.get(result["outcome"], "")
             gaps = f", gaps: {_gaps(result['gaps'])}" if result["gaps"] else ""
             counts = (
                 f"{count(result['pages'], 'page')}, {count(result['chunks'], 'chunk')}, {result['embedded']} embedded"

@@ -161,6 +161,8 @@ def status(
 
     settings = _settings(data)
     ledger = _must_exist(settings.data) / LEDGER_FILE
+    if not ledger.exists():
+        _rebuild_ledger(settings)
     if document is None:
         known = audit.documents(ledger)
         _print_json({"documents": [one.model_dump(mode="json") for one in known]}) if as_json else print_documents(
@@ -269,6 +271,14 @@ def _settings(data: Path | None, more: dict[str, Any] | None = None) -> Any:
     from folio.settings import load
 
     return load(overrides=_overrides(data, more))
+
+
+def _rebuild_ledger(settings: Any) -> None:
+    """A lost ledger is rebuilt by whoever owns the folder next, so be that one."""
+    from console.session import open_session
+
+    with open_session(settings, warm=False) as session:
+        session.call(lambda client: client.stages())
 
 
 def _must_exist(folder: Path) -> Path:

@@ -30,9 +30,8 @@ BUSY_BEATS = 5
 class Stage:
     """A named function from an entry to records, and the bounds within which the loop runs it.
 
-    `process` yields outputs as they come; they are appended as they appear and the entry counts as finished
-    when all of them are durable. It may be repeated at any time, so its effects must be idempotent.
-    It raises Permanent (dead letter), Transient (wait and repeat), or anything else (retry alone, then dead letter).
+    `process` yields outputs, appended as they appear; the entry is finished when all of them are durable. It may be
+    repeated at any time. It raises Permanent (dead letter), Transient (wait, repeat), else: retry alone, dead letter.
     `linger_s` is how long a read or an append waits for company: each costs the same, however little it carries.
     """
 

@@ -18,11 +18,14 @@ SETTLED_S_MAX = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What became of a document that was put in. `unchanged`: the same bytes are there already."""
+    """What became of a document that was put in.
+
+    `unchanged`: the same bytes are there already; `pending`: they are acknowledged and on their way.
+    """
 
     document: str
     version: int
-    outcome: Literal["new", "changed", "unchanged"]
+    outcome: Literal["new", "changed", "unchanged", "pending"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Intake:
                 and before.sha256 == sha256
                 and before.state not in ("deleted", "failed", "cancelled")
             ):
-                return Put(document, before.version, "unchanged")
+                return Put(document, before.version, "pending" if before.state in audit.UNSETTLED else "unchanged")
             upload = Upload(
                 doc=doc_of(named.tenant, document),
                 sha256=sha256,

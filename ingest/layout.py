@@ -14,7 +14,7 @@ MARKER = re.compile(r"^\s*(?:[•‣◦▪●○■□➢➤✓·*\u2013\u2014\u
 LEADER = "…"
 """Stands for the row of dots in a table of contents."""
 _LEADERS = re.compile(r"(?:\s*[.·…]){5,}\s*")
-_SPACE_EMS = 0.15
+SPACE_EMS = 0.15
 _SAME_LINE = 0.5
 _GUTTER_EMS = 0.7
 _GUTTER_CROSSED_AT_ONCE = 0.06
@@ -27,13 +27,14 @@ _BAND_EMS = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A run of text on one baseline, without a wide gap in it."""
+    """A run of text on one baseline, without a wide gap in it. `pieces`: what it was joined of, when of several."""
 
     text: str
     box: Rect
     size: float
     bold: bool = False
     mono: bool = False
+    pieces: tuple[tuple[str, Rect], ...] = ()
 
 
 class Placed(Protocol):
@@ -84,6 +85,7 @@ def _append(lines: list[Line], line: Line) -> None:
             size=longer.size,
             bold=first.bold and second.bold,
             mono=first.mono and second.mono,
+            pieces=pieces_of(first) + pieces_of(second),
         )
     else:
         lines.append(line)
@@ -100,6 +102,10 @@ def same_row(one: Rect, other: Rect) -> bool:
     """They overlap by half of the lower one's height."""
     common = min(one[3], other[3]) - max(one[1], other[1])
     return common > _SAME_LINE * max(0.1, min(one[3] - one[1], other[3] - other[1]))
+
+
+def pieces_of(line: Line) -> tuple[tuple[str, Rect], ...]:
+    return line.pieces or ((line.text, line.box),)
 
 
 def _gap(one: Rect, other: Rect) -> float:
@@ -127,7 +133,7 @@ def _line(spans: Sequence[Span]) -> Line:
     text, box = "", spans[0].box
     before: Span | None = None
     for span in spans:
-        if before is not None and _gap(before.box, span.box) > _SPACE_EMS * span.size:
+        if before is not None and _gap(before.box, span.box) > SPACE_EMS * span.size:
             text += " "
         text += span.text
         box = union(box, span.box)
@@ -140,6 +146,7 @@ def _line(spans: Sequence[Span]) -> Line:
         size=longest.size,
         bold=all(span.bold for span in inked),
         mono=all(span.mono for span in inked),
+        pieces=tuple((span.text, span.box) for span in spans) if len(spans) > 1 else (),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from ingest.figures import Figure
 from ingest.layout import LEADER, Line, is_wide, without_marker
 from ingest.sheet import Rect, union
 from ingest.tables import Table
@@ -49,20 +50,23 @@ class _Group:
     level: int = 0
 
 
-def write_blocks(flows: Sequence[Sequence[Line | Table]], body: float) -> list[Written]:
+def write_blocks(flows: Sequence[Sequence[Line | Table | Figure]], body: float) -> list[Written]:
     """`flows` are columns in reading order; `body` is the size of the document's running text."""
     return [block for flow in flows for block in _flow(flow, body)]
 
 
-def _flow(flow: Sequence[Line | Table], body: float) -> Iterator[Written]:
+def _flow(flow: Sequence[Line | Table | Figure], body: float) -> Iterator[Written]:
     lines: list[Line] = []
     for item in flow:
+        if isinstance(item, Line):
+            lines.append(item)
+            continue
+        yield from _written(lines, body)
+        lines = []
         if isinstance(item, Table):
-            yield from _written(lines, body)
-            lines = []
             yield Written("table", _table(item), item.box)
         else:
-            lines.append(item)
+            yield Written("paragraph", escaped(item.text), item.box)
     yield from _written(lines, body)
 
 

@@ -60,7 +60,11 @@ class MuPdf:
             if block["type"] == _TEXT:
                 sheet.lines += [_spans(line, turn) for line in block["lines"]]
             elif block["type"] == _VECTOR and block["alpha"] >= _OPAQUE_FROM:
-                sheet.draw(turn.box(_trimmed(block)), block["color"], stroked=block["stroked"])
+                box = turn.box(_trimmed(block))
+                if block["stroked"] and not block["isrect"]:
+                    sheet.curves.append(box)
+                else:
+                    sheet.draw(box, block["color"], stroked=block["stroked"])
         _add_pictures(sheet, opened.get_bboxlog(), turn)
         return sheet
 

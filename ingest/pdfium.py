@@ -20,6 +20,7 @@ _UPRIGHT_FROM = 0.95
 _BOLD_FROM = 600
 _MONO_FLAG, _FORCE_BOLD_FLAG = 1, 1 << 18
 _SEGMENTS_MAX = 400
+_SLANT_MAX, _SLANT_SHARE_MAX = 0.25, 0.02
 _FORM_DEPTH_MAX = 4
 _DRAWN_UNTIL_REOPENED = 32
 """The engine keeps every image stream of an open file; opening it again is the only way to let them go."""
@@ -174,7 +175,7 @@ class _Characters:
             code = raw.FPDFText_GetUnicode(self._text, at)
             if code in (_RETURN, _NEWLINE):
                 if letters:
-                    yield first, last, "".join(letters), self._style(first, owner)
+                    yield first, last, _joined(letters), self._style(first, owner)
                     letters = []
                 if code == _NEWLINE:
                     yield at, at, "\n", self._style(at, None)
@@ -184,14 +185,14 @@ class _Characters:
                 continue
             now = ctypes.cast(raw.FPDFText_GetTextObject(self._text, at), ctypes.c_void_p).value
             if letters and now != owner:
-                yield first, last, "".join(letters), self._style(first, owner)
+                yield first, last, _joined(letters), self._style(first, owner)
                 letters = []
             if not letters:
                 first = at
             owner, last = now, at
             letters.append("-" if code == _HYPHEN else chr(code) if 0 < code < 0x110000 else "\ufffd")
         if letters:
-            yield first, last, "".join(letters), self._style(first, owner)
+            yield first, last, _joined(letters), self._style(first, owner)
 
     def _run_box(self, first: int, last: int) -> Rect:
         one, other = self._loose(first), self._loose(last)
@@ -280,15 +281,23 @@ def _add_path(sheet: Sheet, path: Any, turn: _Turn) -> None:
     box = turn.box(*path.get_bounds())
     if fill.value:
         sheet.draw(box, red << 16 | green << 8 | blue, stroked=False)
-    if stroke.value and 2 < segments <= _SEGMENTS_MAX:
-        for edge in _edges(path, segments, turn):
-            sheet.draw(edge, 0, stroked=False)
-    elif stroke.value:
+    if stroke.value:
+        _add_stroke(sheet, list(_edges(path, segments, turn)) if segments <= _SEGMENTS_MAX else [], box)
+
+
+def _add_stroke(sheet: Sheet, edges: list[Rect], box: Rect) -> None:
+    """A path of level and plumb pieces rules; any other, and one of too many pieces, is a curve."""
+    if not edges or not all(map(_is_straight, edges)):
+        sheet.curves.append(box)
+    elif len(edges) == 1:
         sheet.draw(box, 0, stroked=True)
+    else:
+        for edge in edges:
+            sheet.draw(edge, 0, stroked=False)
 
 
 def _edges(path: Any, segments: int, turn: _Turn) -> "Iterator[Rect]":
-    """Straight level or plumb pieces of a stroked path."""
+    """The box of every piece of a stroked path."""
     matrix = path.get_matrix()
     start = here = (0.0, 0.0)
     x, y = ctypes.c_float(), ctypes.c_float()
@@ -299,14 +308,18 @@ def _edges(path: Any, segments: int, turn: _Turn) -> "Iterator[Rect]":
         kind = raw.FPDFPathSegment_GetType(segment)
         if kind == raw.FPDF_SEGMENT_MOVETO:
             start = there
-        elif kind == raw.FPDF_SEGMENT_LINETO:
-            yield from _straight(here, there)
+        else:
+            yield ordered(*here, *there)
         if raw.FPDFPathSegment_GetClose(segment):
-            yield from _straight(there, start)
+            yield ordered(*there, *start)
         here = there
 
 
-def _straight(one: tuple[float, float], other: tuple[float, float]) -> "Iterator[Rect]":
-    box = ordered(*one, *other)
-    if min(box[2] - box[0], box[3] - box[1]) < 1.0:
-        yield box
+def _is_straight(piece: Rect) -> bool:
+    short, long = sorted((piece[2] - piece[0], piece[3] - piece[1]))
+    return short <= max(_SLANT_MAX, _SLANT_SHARE_MAX * long)
+
+
+def _joined(letters: list[str]) -> str:
+    """The engine gives UTF-16 code units: pairs become characters, a half alone becomes U+FFFD."""
+    return "".join(letters).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

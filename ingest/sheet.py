@@ -34,13 +34,17 @@ class Picture:
 
 @dataclass(slots=True)
 class Sheet:
-    """What the reader needs to know of a page. `lines` are in the engine's order; `inked`: something is painted."""
+    """What the reader needs to know of a page. `lines` are in the engine's order; `inked`: something is painted.
+
+    `curves` are stroked paths that bend or slant: parts of a drawing, never of a table.
+    """
 
     width: float
     height: float
     lines: list[list[Span]] = field(default_factory=list)
     rules: list[Rect] = field(default_factory=list)
     fills: list[tuple[Rect, int]] = field(default_factory=list)
+    curves: list[Rect] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     unmapped: int = 0
     inked: bool = False
@@ -63,6 +67,11 @@ class Sheet:
 
 def union(one: Rect, other: Rect) -> Rect:
     return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+def meet(one: Rect, other: Rect, slack: float) -> bool:
+    across = one[0] <= other[2] + slack and other[0] <= one[2] + slack
+    return across and one[1] <= other[3] + slack and other[1] <= one[3] + slack
 
 
 def holds(outer: Rect, x: float, y: float) -> bool:

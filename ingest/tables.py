@@ -1,10 +1,12 @@
 """Tables on a page: grids of ruling lines first, then text that stands in aligned columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
-from ingest.layout import Line, same_row
-from ingest.sheet import Rect, centre, holds, union
+from ingest.figures import Figure, find_figures
+from ingest.layout import SPACE_EMS, Line, pieces_of, same_row
+from ingest.sheet import Rect, Sheet, area, centre, holds, meet, union
 
 _TOUCH = 3.0
 _RULE_LENGTH_MIN = 12.0
@@ -14,6 +16,9 @@ _ALIGNED_CELLS_MIN = 3
 _ALIGNED_ROWS_MIN = 3
 _ALIGNED_CHARS_MAX = 25
 _PITCH_EMS_MAX = 3.0
+_CELLS_APART_EMS = 0.75
+_EXTENTS_MAX = 40
+_CURVES_MIN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +29,31 @@ class Table:
     box: Rect
 
 
-def find_tables(lines: Sequence[Line], rules: Sequence[Rect]) -> tuple[list[Table], list[Line]]:
-    """The tables of a page, and the lines that are in none of them."""
-    tables: list[Table] = []
+def find_tables(lines: Sequence[Line], sheet: Sheet) -> tuple[list[Table | Figure], list[Line]]:
+    """The tables and figures of a page, and the lines that are in none of them."""
+    found: list[Table | Figure] = []
     rest = list(lines)
-    level, plumb = _merged(rules, across=True), _merged(rules, across=False)
+    level, plumb = _merged(sheet.rules, across=True), _merged(sheet.rules, across=False)
     if len(level) >= 2 and len(plumb) >= 1 and len(level) + len(plumb) <= _RULES_MAX:
         for grid in _grids(level, plumb):
-            table, rest = _fill(grid, rest)
-            tables += [table] if table else []
-    for run in _aligned(rest, level):
-        tables.append(_aligned_table(run))
-        taken = {id(line) for row in run for line in row}
-        rest = [line for line in rest if id(line) not in taken]
-    return tables, rest
+            table, rest = (None, rest) if _is_drawn(grid, sheet.curves) else _fill(grid, rest)
+            found += [table] if table else []
+    figures, rest = find_figures(rest, sheet)
+    found += figures
+    for extent in [*_extents(level), None]:
+        for run in _aligned(_within(extent, rest) if extent else rest, level):
+            found.append(_aligned_table(_cells(run, level)))
+            taken = {id(line) for row in run for line in row}
+            rest = [line for line in rest if id(line) not in taken]
+    return found, rest
+
+
+def _is_drawn(grid: tuple[list[float], list[float]], curves: Sequence[Rect]) -> bool:
+    """Curves cover it: a drawing, and no table with a rounded frame or with signs in its cells."""
+    columns, edges = grid
+    box = (columns[0], edges[0], columns[-1], edges[-1])
+    inside = [curve for curve in curves if holds(box, *centre(curve))]
+    return len(inside) >= _CURVES_MIN and area(reduce(union, inside)) >= area(box) / 2
 
 
 def _merged(rules: Sequence[Rect], *, across: bool) -> list[Rect]:
@@ -81,19 +97,10 @@ def _grids(level: Sequence[Rect], plumb: Sequence[Rect]) -> list[tuple[list[floa
 
 def _touches(one: tuple[list[Rect], list[Rect], Rect], other: tuple[list[Rect], list[Rect], Rect]) -> bool:
     """A level rule of one meets a plumb rule of the other."""
-    if not _meet(one[2], other[2]):
+    if not meet(one[2], other[2], _TOUCH):
         return False
     crossing = [(one[0], other[1]), (other[0], one[1])]
-    return any(_meet(level, plumb) for levels, plumbs in crossing for level in levels for plumb in plumbs)
-
-
-def _meet(one: Rect, other: Rect) -> bool:
-    return (
-        one[0] <= other[2] + _TOUCH
-        and other[0] <= one[2] + _TOUCH
-        and one[1] <= other[3] + _TOUCH
-        and other[1] <= one[3] + _TOUCH
-    )
+    return any(meet(level, plumb, _TOUCH) for levels, plumbs in crossing for level in levels for plumb in plumbs)
 
 
 def _edges(values: Sequence[float]) -> list[float]:
@@ -141,6 +148,31 @@ def _pieces(line: Line, columns: Sequence[float]) -> list[tuple[str, float]]:
     return pieces
 
 
+def _extents(level: Sequence[Rect]) -> list[Rect]:
+    """The boxes between rules that begin and end alike: a table may stand in one column of a page."""
+    stacks: list[list[Rect]] = []
+    for rule in sorted(level, key=lambda rule: rule[1]):
+        mine = (s for s in stacks if abs(s[0][0] - rule[0]) <= _TOUCH and abs(s[0][2] - rule[2]) <= _TOUCH)
+        if (stack := next(mine, None)) is not None:
+            stack.append(rule)
+        else:
+            stacks.append([rule])
+    boxes = [union(stack[0], stack[-1]) for stack in stacks if len(stack) > 1]
+    return boxes if len(boxes) <= _EXTENTS_MAX else []
+
+
+def _within(extent: Rect, lines: Sequence[Line]) -> list[Line]:
+    """Lines no wider than the rules, and not far above or below them: a head may stand on the first one."""
+    left, top, right, bottom = extent
+    return [
+        line
+        for line in lines
+        if left - line.size / 2 <= line.box[0]
+        and line.box[2] <= right + line.size / 2
+        and top - 2 * line.size <= centre(line.box)[1] <= bottom + 2 * line.size
+    ]
+
+
 def _aligned(lines: Sequence[Line], level: Sequence[Rect]) -> list[list[list[Line]]]:
     """Runs of rows whose short texts stand under each other; two columns only between ruling lines."""
     runs: list[list[list[Line]]] = []
@@ -172,14 +204,34 @@ def _pitch(before: Sequence[Line], row: Sequence[Line]) -> float:
 def _checked(run: list[list[Line]], level: Sequence[Rect]) -> list[list[list[Line]]]:
     if len(run) < _ALIGNED_ROWS_MIN:
         return []
-    cells = [line for row in run for line in row]
-    bands = _bands(run)
+    cut = _cells(run, level)
+    cells = [line for row in cut for line in row]
+    bands = _bands(cut)
     if sum(len(cell.text) for cell in cells) > _ALIGNED_CHARS_MAX * len(cells):
         return []
     if len(cells) < 0.6 * len(bands) * len(run):
         return []
     enough = _ALIGNED_CELLS_MIN if not _ruled(run, level) else 2
     return [run] if len(bands) >= enough else []
+
+
+def _cells(run: Sequence[Sequence[Line]], level: Sequence[Rect]) -> list[list[Line]]:
+    """Between rules, narrower gaps than elsewhere part two cells: the heads of columns stand close."""
+    if not _ruled(run, level):
+        return [list(row) for row in run]
+    return [[cell for line in row for cell in _cut(line)] for row in run]
+
+
+def _cut(line: Line) -> list[Line]:
+    cells: list[Line] = []
+    for text, box in pieces_of(line):
+        gap = box[0] - cells[-1].box[2] if cells else 0.0
+        if cells and gap < _CELLS_APART_EMS * line.size:
+            space = " " if gap > SPACE_EMS * line.size else ""
+            cells[-1] = Line(f"{cells[-1].text}{space}{text}", union(cells[-1].box, box), line.size)
+        else:
+            cells.append(Line(text, box, line.size))
+    return [line] if len(cells) == 1 else [replace(cell, text=" ".join(cell.text.split())) for cell in cells]
 
 
 def _bands(run: Sequence[Sequence[Line]]) -> list[tuple[float, float]]:

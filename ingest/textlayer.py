@@ -66,8 +66,8 @@ class TextLayer:
         body = self._sizes.most_common(1)[0][0] if self._sizes else 10.0
         margins, lines = self._furniture(lines, sheet.height, body)
         margins += lines_of([[span for span in run if not span.upright] for run in cleaned])
-        tables, rest = find_tables(lines, sheet.rules)
-        written = write_blocks(reading_order([*rest, *tables], body), body)
+        found, rest = find_tables(lines, sheet)
+        written = write_blocks(reading_order([*rest, *found], body), body)
         markdown, blocks = _assembled(written, margins, sheet)
         return PageRead(markdown, blocks, trusted=True, detail="", hidden=verdict.hidden)
 

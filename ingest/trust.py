@@ -54,7 +54,9 @@ def _why_not(spans: list[Span], hidden: int, sheet: Sheet) -> str:
     covered, covers_text = _pictures(sheet)
     if not sheet.inked and chars == 0:
         return ""  # an empty page
-    if chars == 0 or (chars < _INK_CHARS_MIN and (hidden or sheet.pictures or sheet.rules or sheet.fills)):
+    if chars == 0 or (
+        chars < _INK_CHARS_MIN and (hidden or sheet.pictures or sheet.rules or sheet.fills or sheet.curves)
+    ):
         return "no text that a reader could see"
     if hidden > chars:
         return "most of the text is invisible, as in a scan with a search layer"

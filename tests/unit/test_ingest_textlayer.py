@@ -98,7 +98,7 @@ def test_boxes_are_fractions_of_the_page(engine: Callable[[Path], Pdf], tmp_path
 
 
 def test_both_engines_read_the_same(tmp_path: Path) -> None:
-    file = make.pdf(tmp_path / "a.pdf", report, ruled_table, two_columns, make.prose)
+    file = make.pdf(tmp_path / "a.pdf", report, ruled_table, two_columns, make.prose, rules_in_a_column, drawing)
     one, other = read(MuPdf, file), read(Pdfium, file)
     assert [page.markdown for page in one] == [page.markdown for page in other]
     for mine, theirs in zip(one, other, strict=True):
@@ -146,6 +146,63 @@ def test_aligned_columns_make_a_table_without_lines(engine: Callable[[Path], Pdf
         "| Second | 58 | 12,150 |",
         "| Third | 47 | 9,990 |",
     ]
+
+
+def rules_in_a_column(canvas: Canvas) -> None:
+    """The heads stand close to each other; beside the table runs the text of the other column."""
+    canvas.setFont("Times-Roman", 10)
+    for line in range(24):
+        canvas.drawString(56, 760 - 12 * line, f"left {line} has some words to fill the line up")
+    for line in range(4):
+        canvas.drawString(312, 760 - 12 * line, f"above {line} has some words to fill the line up")
+        canvas.drawString(312, 580 - 12 * line, f"below {line} has some words to fill the line up")
+    canvas.setFont("Helvetica", 8.5)
+    rows = [("Pump", "Blades", "NPSH3 (m)", "Onset (m)", "Ratio"), *(("A, as built", "3", "2.10", "4.35", "2.07"),) * 3]
+    for line, row in enumerate(rows):
+        canvas.drawString(312, 690 - 20 * line, row[0])
+        for right, text in zip((404, 458, 506, 540), row[1:], strict=True):
+            canvas.drawRightString(right, 690 - 20 * line, text)
+        canvas.line(306, 684 - 20 * line, 546, 684 - 20 * line)
+    canvas.setFont("Times-Roman", 8)
+    canvas.drawString(312, 604, "Table 1. Points of an impeller.")
+
+
+def test_rules_without_columns_make_a_table_beside_text(engine: Callable[[Path], Pdf], tmp_path: Path) -> None:
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", rules_in_a_column))
+    assert [kind for kind, _ in kinds(page)] == ["paragraph", "paragraph", "table", "caption", "paragraph"]
+    assert kinds(page)[2][1].splitlines() == [
+        "| Pump | Blades | NPSH3 (m) | Onset (m) | Ratio |",
+        "| --- | --- | --- | --- | --- |",
+        *["| A, as built | 3 | 2.10 | 4.35 | 2.07 |"] * 3,
+    ]
+    assert page.markdown.index("left 23") < page.markdown.index("above 0") < page.markdown.index("below 0")
+
+
+def drawing(canvas: Canvas) -> None:
+    make.prose(canvas, lines=3)
+    canvas.line(100, 500, 300, 500)
+    canvas.line(100, 500, 100, 610)
+    canvas.setFont("Helvetica", 7)
+    for at in range(5):
+        canvas.line(100 + 40 * at, 500, 100 + 40 * at, 497)
+        canvas.drawCentredString(100 + 40 * at, 488, str(at + 2))
+    canvas.drawRightString(275, 479, "suction head (m)")
+    canvas.drawString(105, 600, "noise (dB)")
+    for at, name in enumerate("DBA"):
+        curve = canvas.beginPath()
+        curve.moveTo(100, 590)
+        for step in range(1, 60):
+            curve.lineTo(100 + 3 * step, 510 + 80 / (1 + 2.0 ** (step / 2 - 8 - 5 * at)))
+        canvas.drawPath(curve)
+        canvas.drawString(150 + 30 * at, 550, name)
+    canvas.drawString(72, 460, "Figure 1. Noise over suction head; dots mark the onset of every impeller.")
+    make.prose(canvas, top=440, lines=3)
+
+
+def test_labels_of_a_drawing_are_one_paragraph_and_no_table(engine: Callable[[Path], Pdf], tmp_path: Path) -> None:
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", drawing))
+    assert [kind for kind, _ in kinds(page)] == ["paragraph", "paragraph", "caption", "paragraph"]
+    assert kinds(page)[1][1] == "noise (dB) D B A 2 3 4 5 6 suction head (m)"
 
 
 def test_hanging_and_indented_first_lines_begin_paragraphs(engine: Callable[[Path], Pdf], tmp_path: Path) -> None:
