@@ -80,7 +80,6 @@ def test_a_lost_ledger_is_rebuilt_from_the_log(desk: Desk, tmp_path: Path) -> No
     pages = desk.ok("status", "kept.pdf", "--json").json()
     for file in desk.data.glob("ledger.sqlite*"):
         file.unlink()
-    desk.search("report")
     assert desk.ok("status", "--json").json() == before
     assert desk.ok("status", "kept.pdf", "--json").json() == pages
 
@@ -176,13 +175,10 @@ def test_an_add_killed_twice_in_the_middle_loses_nothing(desk: Desk, tmp_path: P
         desk.until(lambda share=share: read_pages(desk) >= 200 * share)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    desk.ok("add", str(pdf))
-    desk.search("report")
-    desk.until(
-        lambda: desk.ok("status", "long.pdf", "--json").json()["state"] == "searchable" or not desk.search("report")
-    )
-    status = desk.ok("status", "long.pdf", "--json").json()
-    assert (status["state"], status["pages_ok"]) == ("searchable", 200)
+    last = desk.ok("add", str(pdf), "--json").json()["documents"][0]
+    assert (last["outcome"], last["state"], last["pages"]) == ("pending", "searchable", 200)
+    assert desk.ok("status", "long.pdf", "--json").json()["pages_ok"] == 200
+    assert "already there" in desk.ok("add", str(pdf)).out
 
 
 def test_a_stale_lock_is_nobody(desk: Desk, tmp_path: Path) -> None:

@@ -396,3 +396,9 @@ def test_literal_text_never_turns_into_structure(text: str) -> None:
 )
 def test_harmless_text_is_not_escaped(text: str) -> None:
     assert escaped(text) == text
+
+
+def test_pypdfium2_gives_characters_beyond_the_basic_plane_whole() -> None:
+    from ingest.pdfium import _joined
+
+    assert _joined(["x", "\ud835", "\udc00", "\ud835"]) == "x\U0001d400\ufffd"
