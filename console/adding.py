@@ -1,5 +1,6 @@
 """`folio add`: which files, handing them over, and waiting until they are searchable."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -120,11 +121,15 @@ def _gaps(gaps: dict[int, str]) -> str:
 
 
 def _put(session: Session, file: File) -> Result:
+    nothing = {"document": file.document or file.name, "version": 0, "outcome": "refused", "state": "refused"}
     try:
+        with file.path.open("rb"):
+            pass  # what cannot be read is known before the owner is asked
         done = session.call(lambda client: client.put(file.path, name=file.name, document=file.document, uri=file.uri))
     except Refused as error:
-        nothing = {"document": file.document or file.name, "version": 0, "outcome": "refused"}
-        return nothing | {"state": "refused", "cause": error.cause, "detail": str(error)}
+        return nothing | {"cause": error.cause, "detail": str(error).removeprefix(f"{error.cause}: ")}
+    except OSError as error:
+        return nothing | {"cause": "unreadable", "detail": error.strerror or str(error)}
     return done | {"state": "unchanged" if done["outcome"] == "unchanged" else "queued"}
 
 
@@ -167,4 +172,5 @@ def _under(path: Path) -> list[Path]:
 
 
 def _file(path: Path, document: str | None) -> File:
-    return File(path, path.name, document, path.resolve().as_uri())
+    name = os.fsencode(path.name).decode(errors="replace")  # a name that is not UTF-8 must still be printable
+    return File(path, name, document, path.resolve().as_uri())

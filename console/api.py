@@ -18,6 +18,7 @@ from folio.errors import Cause, FolioError, Gone, Permanent, Transient
 from folio.ids import TENANT_DEFAULT, doc_of
 from folio.records import Hit
 from infra.intake import Named
+from infra.places import INCOMING
 from infra.run import Owner
 from ledger import audit
 
@@ -156,7 +157,7 @@ async def _received(request: Request, owner: Owner) -> AsyncIterator[Path]:
     """The body in a temporary file beside the blobs, refused as soon as it is larger than allowed."""
     bytes_max = owner.settings.ingest.file_bytes_max
     received = 0
-    with tempfile.NamedTemporaryFile(dir=owner.settings.data, prefix="incoming-") as file:
+    with tempfile.NamedTemporaryFile(dir=owner.settings.data, prefix=INCOMING) as file:
         async for part in request.stream():
             received += len(part)
             if received > bytes_max:

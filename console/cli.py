@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -26,6 +27,8 @@ class Exit(IntEnum):
 DataOption = Annotated[Path | None, typer.Option("--data", help="Where state lives [FOLIO_DATA, default .folio].")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
 
+QUESTION_CHARS_MAX = 4000
+
 EXAMPLES = """
 \b
 Examples:
@@ -48,7 +51,11 @@ app.add_typer(config_app, name="config")
 def main() -> None:
     """Entry point: every error ends in one sentence and an exit code, never in a traceback."""
     try:
-        sys.exit(app(standalone_mode=False))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        code = app(standalone_mode=False)
+        if code == Exit.INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code)
     except SettingsError as error:
         _end(str(error), Exit.USAGE)
     except FolioError as error:
@@ -130,8 +137,8 @@ def search(
     from console.show import print_hits
 
     settings = _settings(data)
-    if not question.strip():
-        raise typer.BadParameter("the question is empty")
+    if not 0 < len(question.strip()) <= QUESTION_CHARS_MAX:
+        raise typer.BadParameter(f"the question is empty, or longer than {QUESTION_CHARS_MAX:,} characters")
     _must_exist(settings.data)
     with open_session(settings) as session:
         hits = session.call(lambda client: client.search(question, k=k, document=document))
@@ -169,7 +176,10 @@ def status(
             known
         )
         return
-    one = audit.document(ledger, doc_of(TENANT_DEFAULT, document))
+    try:
+        one = audit.document(ledger, doc_of(TENANT_DEFAULT, document))
+    except ValueError:  # not even an id
+        one = None
     if one is None:
         raise FolioError(f"there is no document {document!r}: folio status lists what there is")
     _print_json(one.model_dump(mode="json")) if as_json else print_document(one)

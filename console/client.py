@@ -81,4 +81,6 @@ def _parts(path: Path) -> Iterator[bytes]:
 
 def _sentence(answer: dict[str, Any]) -> str:
     detail = answer.get("detail", answer)
-    return detail if isinstance(detail, str) else json.dumps(detail)
+    if isinstance(detail, list) and detail:  # what the API's validation says: the first thing that is wrong
+        return f"{'.'.join(str(part) for part in detail[0]['loc'][1:])}: {detail[0]['msg']}"
+    return str(detail)

@@ -10,13 +10,14 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from console.client import Client, OwnerGone
-from folio.errors import FolioError
+from folio.errors import FolioError, SettingsError
 from folio.settings import Settings
 from infra.lock import Address, Owned, owner_of
 
 T = TypeVar("T")
 STARTING_S_MAX = 30.0
 TRIES_MAX = 5
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Session:
@@ -164,12 +165,14 @@ async def serve(
         def capture_signals(self) -> Any:
             return nullcontext()  # signals are the command's to handle
 
+    if settings.server.host not in LOOPBACK and not settings.server.token:
+        raise SettingsError(f"server.host = {settings.server.host} is not loopback: set server.token first")
     telemetry.configure(level=settings.telemetry.level, json=settings.telemetry.json_lines)
     async with open_owner(settings) as owner:
         if warm:
             owner.warm()
         listening = _listen(settings.server.host, settings.server.port)
-        token = secrets.token_urlsafe(24)
+        token = settings.server.token or secrets.token_urlsafe(24)
         server = Server(uvicorn.Config(create_app(owner, token, stop=stop.set), log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         address = Address(os.getpid(), settings.server.host, listening.getsockname()[1], token)

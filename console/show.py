@@ -75,7 +75,8 @@ def print_documents(documents: Sequence[DocumentStatus]) -> None:
 
 
 def print_document(one: DocumentStatus) -> None:
-    print(f"{one.document}: {one.state}, version {one.version}, revision {one.revision}, {one.chunks} chunks")
+    revision = f", revision {one.revision}" if one.revision else ""
+    print(f"{one.document}: {one.state}, version {one.version}{revision}, {one.chunks} chunks")
     if one.cause:
         print(f"  {one.cause}: {one.detail or one.sentence}")
     for page in one.pages:

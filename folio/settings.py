@@ -87,7 +87,8 @@ class Indexer(Section):
 class Server(Section):
     """The owner's HTTP API."""
 
-    host: str = Field("127.0.0.1", description="loopback; other hosts need server.token")
+    host: str = Field("127.0.0.1", description="loopback; any other host needs server.token")
+    token: str = Field("", description="what the API wants; without one a fresh one is made at every start")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(7860, description="0: any free port")
 
 
@@ -170,7 +171,7 @@ def described(settings: Settings, **sources: Any) -> list[dict[str, str]]:
         section, _, name = key.rpartition(".")
         place: BaseModel = getattr(settings, section) if section else settings
         description = type(place).model_fields[name].description or ""
-        value = str(getattr(place, name))
+        value = "***" if name == "token" and getattr(place, name) else str(getattr(place, name))
         rows.append({"key": key, "value": value, "origin": origin.get(key, "default"), "description": description})
     return rows
 

@@ -49,7 +49,7 @@ class Stage:
     backoff_s: tuple[float, ...] = (0.2, 0.5, 1, 2, 5, 10, 30)
     commit_every_s: float = 0.1
     linger_s: float = 0.0
-    grace_s: float = 20.0
+    grace_s: float = 3.0
 
 
 class StageLoop:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from folio.blobs import Blobs
 from folio.errors import Cause, FolioError, Permanent
@@ -120,10 +121,16 @@ class Intake:
         """The shortest end of the path that no other file has: report.pdf, then 2025/report.pdf, ..."""
         for known in audit.find(self._ledger_file, uri=named.uri) if named.uri else []:
             return doc_id_of(Doc(known.doc))
-        parts = [part for part in Path(named.uri.removeprefix("file://") or named.name).parts if part != "/"]
+        path = unquote(named.uri.removeprefix("file://")) or named.name
+        parts = [_printable(part) for part in Path(path).parts if part != "/"]
         for count in range(1, len(parts) + 1):
             document = "/".join(parts[-count:])
             taken = audit.document(self._ledger_file, doc_of(named.tenant, document))
             if taken is None or taken.state == "deleted" or taken.sha256 == sha256 or taken.uri in ("", named.uri):
                 return document
         return f"{named.name}-{sha256[:12]}"
+
+
+def _printable(part: str) -> str:
+    """Line ends and the like in a file name would make an id that nobody can type."""
+    return "".join(sign if sign.isprintable() else "_" for sign in part)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from folio.errors import FolioError, Gone, Transient
@@ -12,9 +13,10 @@ from folio.records import Hit
 from folio.settings import Settings
 from folio.stage import StageLoop
 from folio.telemetry import log
+from folio.topics import DOCUMENTS
 from infra.intake import Intake
 from infra.lock import owning
-from infra.places import LEDGER_FILE
+from infra.places import INCOMING, LEDGER_FILE
 from infra.wiring import Parts, check_folder, open_parts
 from ledger import audit
 
@@ -144,13 +146,27 @@ class Owner:
             return 0
 
 
+async def _refill_empty_index(parts: Parts) -> None:
+    """An index without a single head is new, or was lost: either way it is filled from the start of `documents`."""
+    if (await parts.store.totals()).heads == 0:
+        await parts.log.rewind(parts.stages[-1].name, DOCUMENTS, 0)
+
+
+def _sweep_incoming(folder: Path) -> None:
+    """Uploads that a killed owner had not acknowledged."""
+    for path in folder.glob(f"{INCOMING}*"):
+        path.unlink(missing_ok=True)
+
+
 @asynccontextmanager
 async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
     """Own the data folder for as long as the context lasts. Raises Owned when somebody does already."""
     check_folder(settings.data)
     with owning(settings.data):
+        _sweep_incoming(settings.data)
         async with open_parts(settings) as parts:
             await parts.ledger.rebuild(parts.log)
+            await _refill_empty_index(parts)
             owner = Owner(settings, parts)
             owner.start()
             try:

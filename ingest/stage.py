@@ -78,6 +78,6 @@ def _text(upload: Upload, version: int, read: ReadPage) -> PageText:
         cause=read.cause,
         detail=read.detail,
         flags=read.flags,
-        trusted=read.trusted,
+        trusted=read.trusted or read.cause is not None,  # a failure is shown, so that the page is not waited for
         read_ms=time.time_ns() // 1_000_000,
     )

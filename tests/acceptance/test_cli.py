@@ -1,6 +1,7 @@
 """folio's main job through its command line, with and without an owner, with good and bad input."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,3 +197,49 @@ def read_pages(desk: Desk) -> int:
     ran = desk.folio("status", "long.pdf", "--json")
     time.sleep(0.02)
     return int(ran.json()["pages_ok"]) if ran.code == 0 else 0
+
+
+def test_half_a_picture_fails_at_once_with_its_cause(desk: Desk, tmp_path: Path) -> None:
+    from PIL import Image
+
+    whole = tmp_path / "whole.jpg"
+    Image.effect_noise((400, 300), 80).save(whole)
+    half = tmp_path / "half.jpg"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    ran = desk.folio("add", str(half))
+    assert ran.code == 1
+    assert "half.jpg: failed: corrupt" in ran.out
+
+
+def test_a_document_answers_to_the_name_that_was_typed(desk: Desk, tmp_path: Path) -> None:
+    names = ["with spaces.pdf", "保修 手册.pdf", "line\nend.pdf", os.fsdecode(b"bad\xff.pdf")]
+    for seed, name in enumerate(names):
+        report_pdf(tmp_path / name, pages=1, seed=seed)
+    desk.ok("add", *(str(tmp_path / name) for name in names))
+    known = {one["document"] for one in desk.ok("status", "--json").json()["documents"]}
+    assert known >= {"with spaces.pdf", "保修 手册.pdf", "line_end.pdf"}
+    assert len(known) == 4
+    assert desk.ok("delete", "with spaces.pdf").out
+    assert desk.folio("status", "odd\nid").code == 1
+
+
+def test_a_lost_index_is_filled_again_from_the_log(desk: Desk, tmp_path: Path) -> None:
+    desk.ok("add", str(report_pdf(tmp_path / "a.pdf", pages=2)))
+    shutil.rmtree(desk.data / "index")
+    desk.until(lambda: len(desk.search("report")) > 0)
+    assert desk.search("report", "-k", "1")[0]["document"] == "a.pdf"
+
+
+def test_a_question_that_is_too_long_is_a_usage_error(desk: Desk) -> None:
+    ran = desk.folio("search", "pump harbour " * 500)
+    assert (ran.code, len(ran.err) < 500) == (2, True)
+
+
+def test_an_interrupted_add_says_how_to_go_on(desk: Desk, tmp_path: Path) -> None:
+    process = desk.start("add", str(report_pdf(tmp_path / "long.pdf", pages=400)))
+    desk.until(lambda: read_pages(desk) > 10)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"goes on with it" in err
+    assert list(desk.data.glob("incoming-*")) == []
