@@ -1,8 +1,6 @@
 """One typed tree of settings: defaults, then folio.toml, then FOLIO_SECTION__KEY variables. Unknown keys are errors."""
 
-import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard
@@ -148,6 +146,8 @@ def layers(
     environment = os.environ if environment is None else environment
     path = file or Path(environment.get("FOLIO_CONFIG", FILE_NAME))
     if path.is_file():
+        import tomllib  # most starts have no file to read
+
         try:
             yield str(path), tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -226,6 +226,8 @@ def _flat(layer: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _explain(error: ValidationError) -> str:
+    import difflib
+
     lines = []
     for wrong in error.errors(include_url=False):
         key = ".".join(str(part) for part in wrong["loc"])

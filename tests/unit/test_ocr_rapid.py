@@ -20,9 +20,9 @@ from ocr_stage.picture import has_ink, upright
 from ocr_stage.rapid import RapidEngine
 from ocr_stage.rapid_process import RapidReader
 
-FONT = ImageFont.truetype("DejaVuSans.ttf", 22)
+FONT = ImageFont.load_default(22)
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LARGE = ImageFont.truetype("DejaVuSans.ttf", 48)
+LARGE = ImageFont.load_default(48)
 
 SCRIPTED_CHILD = """
     import os, time
