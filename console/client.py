@@ -48,9 +48,6 @@ class Client:
     def stages(self) -> dict[str, Any]:
         return self._call("GET", "/v1/stages")
 
-    def stop(self) -> None:
-        self._call("POST", "/v1/stop")
-
     def _call(self, method: str, path: str, *, body: bytes | Path | None = None) -> dict[str, Any]:
         connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=TIMEOUT_S)
         headers = {"Authorization": f"Bearer {self.address.token}", "Content-Type": "application/json"}

@@ -246,6 +246,11 @@ class Zygote:
         self._process = self._control = None
 
 
+def cores() -> int:
+    """Cores that this process may use: how many children or threads are worth starting."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def spawn(way: str, factory: str, environment: Mapping[str, str]) -> "tuple[subprocess.Popen[bytes], socket.socket]":
     """Start `python -m folio.inside WAY FACTORY` with a socket to us as its only door."""
     ours, theirs = socket.socketpair()

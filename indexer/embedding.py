@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from folio.child import Child
+from folio.child import Child, cores
 from folio.errors import Cause, Permanent
 from indexer.model_folder import ModelFolder
 from indexer.steady import Steady
@@ -182,7 +181,3 @@ def token_batches(lengths: Sequence[int], tokens_max: int) -> Iterator[list[int]
 def environment(folder: ModelFolder) -> dict[str, str]:
     quiet = {"TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     return {**quiet, "HF_HUB_OFFLINE": "1"} if folder.local else quiet
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from chunking.chunker import REVISION
-from folio.child import Child, ChildGone
+from folio.child import Child, ChildGone, cores
 from folio.errors import FolioError
 from folio.records import ChunkSet
 from folio.settings import Settings
@@ -124,7 +124,7 @@ def kept_s(settings: Settings) -> dict[str, float]:
 
 
 def ocr_processes(settings: Settings) -> int:
-    return settings.ocr.processes or len(os.sched_getaffinity(0))
+    return settings.ocr.processes or cores()
 
 
 def open_engine(settings: Settings) -> Engine:

@@ -1,12 +1,11 @@
 """RapidOCR on the CPU: one thread a child process, a page to whichever child is free, and a deadline for each page."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError
+from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError, cores
 from folio.errors import Cause, Permanent, Transient
 from folio.records import Block
 from ocr_stage.engine import Reading
@@ -89,8 +88,3 @@ def _reading(answer: dict[str, Any]) -> Reading:
         seconds=float(answer["seconds"]),
         finish="stop",
     )
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
