@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from folio.ids import Doc, chunk_id, sha256
-from folio.records import Box, Chunk, ChunkSet, PageBox
+from folio.records import Box, Chunk, ChunkSet, PageBox, Question
 from indexer.edge import EdgeStore
 from indexer.embedding import HashEmbedder, ModelEmbedder, Vectors, open_embedder
 from indexer.payload import payload_of, stored_id
@@ -159,7 +159,7 @@ async def measure_search(folder: Path, sets: Sequence[ChunkSet]) -> list[tuple[s
         for _ in range(300):
             question = " ".join(rng.choices(WORDS, k=5))
             began = time.perf_counter()
-            assert await searcher.search(question)
+            assert await searcher.search(Question(question=question))
             took.append((time.perf_counter() - began) * 1000)
         rss = psutil.Process(store.pid).memory_info().rss >> 20
     steady = sorted(took[50:])

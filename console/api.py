@@ -11,12 +11,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from folio import __version__
 from folio.errors import Cause, FolioError, Gone, Permanent, Transient
 from folio.ids import TENANT_DEFAULT, doc_of
-from folio.records import Hit
+from folio.records import Filters, Hit, Question
 from infra.intake import Named
 from infra.places import INCOMING
 from infra.run import Owner
@@ -26,14 +26,25 @@ Document = Annotated[str, Query(min_length=1, max_length=512)]
 STATUS_OF_CAUSE = {Cause.TOO_LARGE: 413, Cause.DISK_FULL: 507, Cause.UNSUPPORTED_TYPE: 415}
 
 
-class Question(BaseModel):
-    """A search: `document` restricts it to one document."""
+class StrictFilters(Filters):
+    """Filters that refuse a key they do not know: a filter that is ignored answers another question."""
 
     model_config = ConfigDict(extra="forbid")
 
-    question: str = Field(min_length=1, max_length=4000)
-    k: int = Field(default=5, ge=1, le=100)
+
+class Asked(Question):
+    """A Question as a caller writes it; `document` is short for a filter with that one document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filters: StrictFilters = StrictFilters()
     document: str | None = None
+
+    def meant(self) -> Question:
+        if self.document is None:
+            return self
+        documents = (*self.filters.documents, self.document)
+        return self.model_copy(update={"filters": self.filters.model_copy(update={"documents": documents})})
 
 
 class Answer(BaseModel):
@@ -55,9 +66,9 @@ def _reading(owner: Owner) -> APIRouter:
     router = APIRouter()
 
     @router.post("/search")
-    async def search(question: Question) -> Answer:
+    async def search(question: Asked) -> Answer:
         """Passages that answer, best first, each with document, version, pages and boxes."""
-        return Answer(hits=await owner.search(question.question, k=question.k, document=question.document))
+        return Answer(hits=await owner.search(question.meant()))
 
     @router.get("/documents")
     def documents() -> dict[str, Any]:

@@ -135,13 +135,15 @@ def search(
     """
     from console.session import open_session
     from console.show import print_hits
+    from folio.records import Filters, Question
 
     settings = _settings(data)
     if not 0 < len(question.strip()) <= QUESTION_CHARS_MAX:
         raise typer.BadParameter(f"the question is empty, or longer than {QUESTION_CHARS_MAX:,} characters")
     _must_exist(settings.data)
     with open_session(settings) as session:
-        hits = session.call(lambda client: client.search(question, k=k, document=document))
+        asked = Question(question=question, k=k, filters=Filters(documents=(document,) if document else ()))
+        hits = session.call(lambda client: client.search(asked))
     if as_json:
         _print_json({"hits": hits})
     else:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from folio.errors import FolioError
+from folio.records import Question
 from infra.lock import Address
 
 TIMEOUT_S = 120.0
@@ -33,9 +34,8 @@ class Client:
     def __init__(self, address: Address) -> None:
         self.address = address
 
-    def search(self, question: str, *, k: int, document: str | None = None) -> list[dict[str, Any]]:
-        asked = {"question": question, "k": k, "document": document}
-        hits: list[dict[str, Any]] = self._call("POST", "/v1/search", body=json.dumps(asked).encode())["hits"]
+    def search(self, question: Question) -> list[dict[str, Any]]:
+        hits: list[dict[str, Any]] = self._call("POST", "/v1/search", body=question.encode())["hits"]
         return hits
 
     def put(self, path: Path, *, name: str, document: str | None, uri: str) -> dict[str, Any]:

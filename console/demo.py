@@ -10,6 +10,7 @@ from console.adding import Result, add_all, collect, sentences
 from console.session import Session
 from console.show import passage, where
 from folio.errors import FolioError
+from folio.records import Question
 from folio.settings import Settings
 
 PLACES = (Path(__file__).parent / "examples", Path(__file__).parent.parent / "examples")
@@ -44,7 +45,7 @@ def folder() -> Path:
 
 
 def _answer(session: Session, question: dict[str, Any]) -> dict[str, Any]:
-    hits = session.call(lambda client: client.search(question["ask"], k=5))
+    hits = session.call(lambda client: client.search(Question(question=question["ask"])))
     return {"question": question["ask"], "hits": hits}
 
 

@@ -62,7 +62,7 @@ class EdgeStore:
 
     async def search(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
         asked = vector.astype(np.float32, copy=False).tobytes()
-        found = await self._call("search", asked, limit, where.tenant, where.doc, dict(where.pins))
+        found = await self._call("search", asked, limit, where.tenant, list(where.docs), dict(where.pins))
         return [Scored(score, payload) for score, payload in found]
 
     async def flush(self) -> None:

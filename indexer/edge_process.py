@@ -85,9 +85,9 @@ class EdgeProcess:
         )
         self._update(self._points, edge.UpdateOperation.delete_points_by_filter(where), grows=False)
 
-    def search(self, vector: bytes, limit: int, tenant: str, doc: str | None, pins: dict[str, int]) -> list[Any]:
+    def search(self, vector: bytes, limit: int, tenant: str, docs: list[str], pins: dict[str, int]) -> list[Any]:
         where = edge.Filter(
-            must=[_is("tenant", tenant), *([_is("doc", doc)] if doc else [])],
+            must=[_is("tenant", tenant), *([_any("doc", docs)] if docs else [])],
             must_not=[
                 edge.Filter(must=[_is("doc", pinned)], must_not=[_is("revision", at)]) for pinned, at in pins.items()
             ],
@@ -174,6 +174,10 @@ def _locked(path: Path, wait_s: float) -> int:
 
 def _is(key: str, value: str | int) -> Any:
     return edge.FieldCondition(key, match=edge.MatchValue(value))
+
+
+def _any(key: str, values: list[str]) -> Any:
+    return edge.FieldCondition(key, match=edge.MatchAny(values))
 
 
 def _translated(call: Any) -> Any:

@@ -93,7 +93,7 @@ class QdrantStore:
 
     async def search(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
         must: list[models.Condition] = [_is("tenant", where.tenant)]
-        must += [_is("doc", where.doc)] if where.doc else []
+        must += [_any("doc", where.docs)] if where.docs else []
         must_not: list[models.Condition] = [
             models.Filter(must=[_is("doc", doc)], must_not=[_is("revision", revision)])
             for doc, revision in where.pins.items()
@@ -158,6 +158,10 @@ class QdrantStore:
 
 def _is(key: str, value: str | int) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+
+
+def _any(key: str, values: Sequence[str]) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
 
 
 def _translated(error: Exception) -> Exception:

@@ -6,12 +6,11 @@ from itertools import count
 
 from folio.errors import FolioError
 from folio.ids import TENANT_DEFAULT, Doc, doc_of
-from folio.records import Hit
+from folio.records import Hit, Question
 from indexer.embedding import Embedder, verified
 from indexer.payload import hit_of
 from indexer.store import Scored, Store, Vector, Where
 
-HITS_MAX = 100
 ROUNDS_MAX = 8
 REMEMBERED_MAX = 100_000
 
@@ -34,18 +33,14 @@ class Searcher:
         self._clock = count(1)
         self._known: dict[Doc, tuple[int, int]] = {}
 
-    async def search(
-        self, question: str, *, k: int = 5, document: str | None = None, tenant: str = TENANT_DEFAULT
-    ) -> list[Hit]:
+    async def search(self, question: Question, *, tenant: str = TENANT_DEFAULT) -> list[Hit]:
         """The `k` best passages, best first; empty when nothing is indexed. Raises BadQuestion."""
-        if not question.strip():
+        if not question.question.strip():
             raise BadQuestion("the question is empty: ask for something")
-        if not 1 <= k <= HITS_MAX:
-            raise BadQuestion(f"k = {k}: ask for 1 to {HITS_MAX} passages")
-        vector = await self._embedder.query(question)
+        vector = await self._embedder.query(question.question)
         verified(vector.reshape(1, -1), count=1, dimension=self._embedder.dimension)
-        where = Where(tenant, doc_of(tenant, document) if document else None)
-        return [hit_of(found.payload, found.score) for found in await self.nearest(vector, where, limit=k)]
+        where = Where(tenant, tuple(doc_of(tenant, document) for document in question.filters.documents))
+        return [hit_of(found.payload, found.score) for found in await self.nearest(vector, where, limit=question.k)]
 
     async def nearest(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
         """The nearest points of visible revisions, each document as one revision."""

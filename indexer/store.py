@@ -65,10 +65,10 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What a search may look at. Of a document in `pins`, only the points of that revision."""
+    """What a search may look at: in `docs`, if any are named. Of a document in `pins`, only that revision's points."""
 
     tenant: str
-    doc: Doc | None = None
+    docs: tuple[Doc, ...] = ()
     pins: Mapping[Doc, int] = field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from folio.errors import FolioError, Gone, Transient
 from folio.ids import TENANT_DEFAULT, doc_of
-from folio.records import Hit
+from folio.records import Hit, Question
 from folio.settings import Settings
 from folio.stage import StageLoop
 from folio.telemetry import log
@@ -66,8 +66,8 @@ class Owner:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def search(self, question: str, *, k: int = 5, document: str | None = None) -> list[Hit]:
-        return await self.parts.searcher.search(question, k=k, document=document)
+    async def search(self, question: Question) -> list[Hit]:
+        return await self.parts.searcher.search(question)
 
     async def picture(self, document: str, page: int) -> bytes:
         """JPEG of one page: the image that was read, else drawn from the kept original. Raises Gone."""

@@ -120,14 +120,14 @@ class StoreContract:
         await store.upsert([point(A, "x", 1), point(B, "x", 1), point(OTHER, "x", 1)])
         everything = await store.search(vector(1.0), Where("default"), limit=10)
         assert {hit.doc for hit in everything} == {A, B}
-        assert {hit.doc for hit in await store.search(vector(1.0), Where("default", B), limit=10)} == {B}
-        assert await store.search(vector(1.0), Where("default", OTHER), limit=10) == []
+        assert {hit.doc for hit in await store.search(vector(1.0), Where("default", (B,)), limit=10)} == {B}
+        assert await store.search(vector(1.0), Where("default", (OTHER,)), limit=10) == []
 
     async def test_a_pinned_document_appears_as_that_revision_only(self, store: Store):
         await store.upsert([point(A, "x", 1), point(A, "x", 2), point(B, "x", 1), point(B, "x", 2)])
         found = await store.search(vector(1.0), Where("default", pins={A: 2}), limit=10)
         assert sorted((hit.doc, hit.revision) for hit in found) == [(A, 2), (B, 1), (B, 2)]
-        assert await store.search(vector(1.0), Where("default", A, pins={A: 9}), limit=10) == []
+        assert await store.search(vector(1.0), Where("default", (A,), pins={A: 9}), limit=10) == []
 
     async def test_an_empty_store_answers_nothing(self, store: Store):
         assert await store.search(vector(1.0), Where("default"), limit=10) == []

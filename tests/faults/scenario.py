@@ -125,7 +125,7 @@ async def shown(owner: Owner) -> AsyncIterator[tuple[str, ...]]:
     anything = await owner.parts.embedder.query("anything")
     store = owner.parts.store
     async for head in store.all_heads():
-        where = Where(tenant=tenant_of(head.doc), doc=head.doc, pins={head.doc: head.revision})
+        where = Where(tenant=tenant_of(head.doc), docs=(head.doc,), pins={head.doc: head.revision})
         for point in await store.search(anything, where, limit=10_000):
             metadata = point.payload["metadata"]
             place = (str(metadata["pages"]), str(metadata["boxes"]), str(metadata["headings"]))

@@ -12,7 +12,7 @@ from console.api import create_app
 from folio import topics
 from folio.errors import FolioError
 from folio.log import Record
-from folio.records import Page
+from folio.records import Page, Question
 from folio.settings import Settings, load
 from infra.intake import Named
 from infra.run import Owner, open_owner
@@ -178,7 +178,7 @@ async def test_the_memory_store_runs_the_same_pipeline(tmp_path: Path) -> None:
     async with open_owner(settings) as owner:
         await owner.intake.put(report_pdf(tmp_path / "a.pdf", pages=1), Named(name="a.pdf"))
         await settled(owner)
-        assert (await owner.search("report"))[0].document == "a.pdf"
+        assert (await owner.search(Question(question="report")))[0].document == "a.pdf"
 
 
 async def test_state_that_cannot_be_kept_is_said_before_anything_starts(tmp_path: Path) -> None:

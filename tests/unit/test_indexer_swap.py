@@ -11,7 +11,7 @@ import pytest
 
 from folio.errors import Cause, FolioError, Permanent
 from folio.ids import Doc, chunk_id, sha256
-from folio.records import BlockKind, Box, Chunk, ChunkSet, PageBox
+from folio.records import BlockKind, Box, Chunk, ChunkSet, PageBox, Question
 from indexer.edge import EdgeStore
 from indexer.embedding import HashEmbedder
 from indexer.memory import MemoryStore
@@ -56,7 +56,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def shown(store: Store, doc: Doc = DOC) -> set[str]:
-    found = await Searcher(store, EMBEDDER).nearest(await EMBEDDER.query("a"), Where("default", doc), limit=100)
+    found = await Searcher(store, EMBEDDER).nearest(await EMBEDDER.query("a"), Where("default", (doc,)), limit=100)
     return {hit.payload["page_content"] for hit in found}
 
 
@@ -137,7 +137,7 @@ async def test_a_new_version_with_the_same_text_is_cited_as_the_new_version_with
     await swap(store, EMBEDDER, chunk_set("a", revision=1))
     swapped = await swap(store, EMBEDDER, chunk_set("a", revision=2, version=2))
     assert (swapped.outcome, swapped.embedded) == ("visible", 0)
-    assert (await Searcher(store, EMBEDDER).search("a"))[0].version == 2
+    assert (await Searcher(store, EMBEDDER).search(Question(question="a")))[0].version == 2
 
 
 @BOTH
@@ -250,7 +250,7 @@ async def read_once(
 ) -> None:
     """Whatever is being written: the best hits of exactly one revision."""
     asked = await EMBEDDER.query(QUESTION)
-    hits = await searcher.nearest(asked, Where("default", doc), limit=limit)
+    hits = await searcher.nearest(asked, Where("default", (doc,)), limit=limit)
     bodies, revisions = [hit.payload["page_content"] for hit in hits], {hit.revision for hit in hits}
     assert len(revisions) <= 1
     best = {}
