@@ -104,7 +104,7 @@ class Books:
             if marker.marker and marker.version > version:
                 # Compaction leaves only the cancellation, which repeats what its upload said.
                 row.name, row.uri, row.metadata = marker.name, marker.uri, marker.metadata
-                row.sha256, row.size_bytes = marker.sha256, marker.size_bytes
+                row.sha256, row.size_bytes, row.page_range = marker.sha256, marker.size_bytes, marker.page_range
         rows.insert(self.db, row)
         known.versions.append(row)
         known.versions.sort(key=lambda one: one.version)
@@ -155,7 +155,7 @@ def _upload(books: Books, arrived: Arrival, upload: Upload) -> None:
     before = (row.name, row.uri, row.metadata)
     row.name, row.name_page = upload.name or row.name, 0 if upload.name else row.name_page
     row.uri, row.sha256, row.size_bytes = upload.uri, upload.sha256, upload.size_bytes
-    row.metadata = rows.as_json(upload.metadata)
+    row.metadata, row.page_range = rows.as_json(upload.metadata), upload.pages
     row.deleted, row.marker = int(upload.deleted), int(upload.cancelled and not upload.deleted)
     if before != (row.name, row.uri, row.metadata):
         row.touch(0)
@@ -259,6 +259,9 @@ def _recount(row: VersionRow, shown: PageRow | None, step: int) -> None:
         return
     if not shown.ok:
         row.pages_failed += step
+        return
+    if shown.skipped:
+        row.pages_skipped += step
         return
     row.pages_ok += step
     row.pages_born_digital += step * (shown.source == "text_layer")

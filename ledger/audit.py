@@ -1,5 +1,6 @@
 """Questions that anyone may ask the ledger, read-only, whether its owner runs or not: what became of my document?"""
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from folio.errors import Cause, FolioError
 from folio.ids import Doc, doc_id_of
-from ledger.schema import APPLICATION_ID, DIFFERS, SCHEMA_VERSION
+from folio.records import SKIPPED
+from ledger.schema import APPLICATION_ID, DIFFERS, SCHEMA_VERSION, outdated
 
 State = Literal["queued", "reading", "indexing", "searchable", "searchable with gaps", "failed", "cancelled", "deleted"]
 
@@ -18,6 +20,8 @@ State = Literal["queued", "reading", "indexing", "searchable", "searchable with 
 Row = dict[str, Any]
 
 
+VALUES_MAX = 500
+"""Documents asked for in one statement."""
 UNSETTLED: frozenset[State] = frozenset({"queued", "reading", "indexing"})
 """States that will change by themselves."""
 
@@ -28,7 +32,7 @@ class PageStatus(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     page: int
-    status: Literal["ok", "failed", "waiting"]
+    status: Literal["ok", "failed", "waiting", "skipped"]
     source: str = ""
     engine: str = ""
     cause: Cause | None = None
@@ -56,6 +60,10 @@ class DocumentStatus(BaseModel):
     pages_born_digital: int = 0
     pages_ocr: int = 0
     pages_human: int = 0
+    pages_skipped: int = 0
+    pages_searchable: int = 0
+    page_range: str = ""
+    metadata: dict[str, Any] = {}
     chunks: int = 0
     embedded: int = 0
     revision: int | None = None
@@ -74,7 +82,8 @@ class DocumentStatus(BaseModel):
 _DOCUMENTS = """
 SELECT v.id, v.doc, v.version, v.name, v.uri, v.sha256, v.size_bytes, v.added_ms, v.deleted, v.marker, v.cause,
   v.detail, v.page_count, v.page_max, v.prefix, v.pages_ok, v.pages_failed, v.pages_born_digital, v.pages_ocr,
-  v.pages_human, v.shown_changes, v.emitted_changes, v.emitted_revision, v.emitted_reach, v.emitted_complete,
+  v.pages_human, v.pages_skipped, v.page_range, v.metadata, v.shown_changes,
+  v.emitted_changes, v.emitted_revision, v.emitted_reach, v.emitted_complete,
   v.refused, r.revision AS indexed_revision, r.chunks, r.embedded, r.indexed_ms, r.outcome,
   CASE WHEN v.pages_failed > 0 THEN
     (SELECT p.cause FROM pages p WHERE p.version_id = v.id AND p.shown = 1 AND p.ok = 0 ORDER BY p.page LIMIT 1)
@@ -104,7 +113,7 @@ def documents(path: Path) -> list[DocumentStatus]:
 
 def document(path: Path, doc: str) -> DocumentStatus | None:
     """One document with every page of it; None when the ledger does not know it."""
-    with _open(path) as db:
+    with opened(path) as db:
         if db is None:
             return None
         row = db.execute(f"{_DOCUMENTS} AND v.doc = ?", (doc,)).fetchone()
@@ -114,6 +123,15 @@ def document(path: Path, doc: str) -> DocumentStatus | None:
 def summary(path: Path, doc: str) -> DocumentStatus | None:
     """One document without its pages: cheap enough to ask again and again."""
     return next(iter(_ask(path, "AND v.doc = ?", [doc])), None)
+
+
+def summaries(path: Path, docs: Sequence[str]) -> dict[str, DocumentStatus]:
+    """Many documents without their pages, by their keys; what the ledger does not know is absent."""
+    found: dict[str, DocumentStatus] = {}
+    for start in range(0, len(docs), VALUES_MAX):
+        some = docs[start : start + VALUES_MAX]
+        found |= {one.doc: one for one in _ask(path, f"AND v.doc IN ({', '.join('?' * len(some))})", some)}
+    return found
 
 
 def counts(path: Path) -> dict[str, int]:
@@ -141,7 +159,7 @@ def live_blobs(path: Path) -> set[str]:
     """Originals, page images and large Documents that a version still needs. Raises FolioError for a missing file:
     taking it for an empty one would sweep everything.
     """
-    with _open(path) as db:
+    with opened(path) as db:
         if db is None:
             raise FolioError(f"{path}: there is no ledger, so nothing says which blobs are needed")
         found = db.execute(
@@ -152,15 +170,20 @@ def live_blobs(path: Path) -> set[str]:
         return {row["sha256"] for row in found}
 
 
+def out_of_date(path: Path) -> bool:
+    """Whether an older folio wrote this file: whoever owns the folder next builds it again from the log."""
+    return outdated(path) is not None
+
+
 def _ask(path: Path, rest: str, values: Sequence[str] = ()) -> list[DocumentStatus]:
-    with _open(path) as db:
+    with opened(path) as db:
         if db is None:
             return []
         return [_status(row) for row in db.execute(f"{_DOCUMENTS} {rest}", values)]
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection | None]:
+def opened(path: Path) -> Iterator[sqlite3.Connection | None]:
     """Read-only, one consistent view; None when there is no file. Raises FolioError for a file that is not ours."""
     if not path.exists():
         yield None
@@ -200,10 +223,21 @@ def _count(row: Row) -> int | None:
     return None if row["page_count"] is None else max(row["page_count"], row["page_max"])
 
 
+def _there(row: Row) -> int:
+    there: int = row["pages_ok"] + row["pages_failed"] + row["pages_skipped"]
+    return there
+
+
+def _reach(row: Row) -> int:
+    """Pages of the last emitted revision, once the index has it."""
+    reach: int = row["emitted_reach"] if 0 < row["emitted_revision"] <= (row["indexed_revision"] or 0) else 0
+    return reach
+
+
 def _state(row: Row) -> State:
     if row["deleted"]:
         return "deleted"
-    count, there = _count(row), row["pages_ok"] + row["pages_failed"]
+    count, there = _count(row), _there(row)
     whole = count is not None and row["prefix"] >= count
     if row["marker"] or (row["cancelled"] and (not whole or row["broken_off"])):
         return "cancelled"
@@ -221,14 +255,14 @@ def _state(row: Row) -> State:
 
 def _status(row: Row, pages: tuple[PageStatus, ...] = ()) -> DocumentStatus:
     state, count = _state(row), _count(row)
-    there = row["pages_ok"] + row["pages_failed"]
+    there = _there(row)
     named = Cause.CANCELLED if state == "cancelled" else _cause(row, state)
     visible = row["outcome"] is not None and row["outcome"] != "deleted" and not row["deleted"]
     facts: dict[str, Any] = {
         name: row[name]
         for name in (
             *("doc", "name", "version", "pages_ok", "pages_failed", "pages_born_digital", "pages_ocr", "pages_human"),
-            *("detail", "size_bytes", "uri", "sha256", "added_ms"),
+            *("pages_skipped", "page_range", "detail", "size_bytes", "uri", "sha256", "added_ms"),
         )
     }
     return DocumentStatus.model_construct(
@@ -236,6 +270,8 @@ def _status(row: Row, pages: tuple[PageStatus, ...] = ()) -> DocumentStatus:
         document=doc_id_of(row["doc"]),
         state=state,
         page_count=count,
+        metadata=json.loads(row["metadata"]),
+        pages_searchable=_reach(row) if visible else 0,
         pages_waiting=max(0, (row["page_max"] if count is None else count) - there),
         chunks=row["chunks"] or 0 if visible else 0,
         embedded=row["embedded"] or 0 if visible else 0,
@@ -255,6 +291,12 @@ def _cause(row: Row, state: State) -> Cause | None:
     return Cause(found) if found else None
 
 
+def _page_status(page: Row) -> Literal["ok", "failed", "skipped"]:
+    if not page["ok"]:
+        return "failed"
+    return "skipped" if SKIPPED in page["flags"].split() else "ok"
+
+
 def _pages(db: sqlite3.Connection, row: Row) -> Iterator[PageStatus]:
     count = _count(row)
     shown = {page["page"]: page for page in db.execute(_PAGES, (row["id"],))}
@@ -266,8 +308,8 @@ def _pages(db: sqlite3.Connection, row: Row) -> Iterator[PageStatus]:
         cause = Cause(page["cause"]) if page["cause"] else None
         yield PageStatus(
             page=number,
-            status="ok" if page["ok"] else "failed",
-            source="" if page["source"] == "gap" else page["source"],
+            status=_page_status(page),
+            source="" if page["source"] == "gap" or SKIPPED in page["flags"].split() else page["source"],
             engine=page["engine"],
             cause=cause,
             sentence=cause.sentence if cause else "",

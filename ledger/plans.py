@@ -268,7 +268,7 @@ def restore(books: Books, found: Restored) -> None:
         return
     _forget_pages(books.db, row)
     row.page_max = row.prefix = row.pages_ok = row.pages_failed = 0
-    row.pages_born_digital = row.pages_ocr = row.pages_human = 0
+    row.pages_born_digital = row.pages_ocr = row.pages_human = row.pages_skipped = 0
     row.deleted, row.page_count = int(document.deleted), document.page_count
     if not row.name:
         row.name, row.name_page = document.name, NAMED_LAST

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from folio.records import SKIPPED
+
 VERIFY, GAP = "verify", "gap"
 """Two sources beside those of a PageText: a reading to compare with, and a page known only by its failure."""
 
@@ -43,6 +45,7 @@ class VersionRow:
     sha256: str = ""
     size_bytes: int = 0
     metadata: str = "{}"
+    page_range: str = ""
     added_ms: int
     deleted: int = 0
     marker: int = 0
@@ -56,6 +59,7 @@ class VersionRow:
     pages_born_digital: int = 0
     pages_ocr: int = 0
     pages_human: int = 0
+    pages_skipped: int = 0
     first_ms: int = 0
     moved_ms: int = 0
     last_ms: int = 0
@@ -137,6 +141,11 @@ class PageRow:
     read_ms: int = 0
     text_partition: int = 0
     text_offset: int = -1
+
+    @property
+    def skipped(self) -> bool:
+        """Its upload did not ask for this page."""
+        return SKIPPED in self.flags.split()
 
     @property
     def order(self) -> tuple[int, int, int]:

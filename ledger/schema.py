@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from folio.errors import Cause, FolioError, Transient
@@ -11,7 +11,8 @@ APPLICATION_ID = 0x666F6C65
 DIFFERS = "text_layer_differs"
 """Flag of a page whose text layer and OCR disagree."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: which pages an upload asked for, and how many were skipped."""
 
 SCHEMA = """
 CREATE TABLE ledger (rebuilt INTEGER NOT NULL);
@@ -22,11 +23,11 @@ CREATE TABLE docs (
 CREATE TABLE versions (
   id INTEGER PRIMARY KEY, doc TEXT NOT NULL, version INTEGER NOT NULL,
   name TEXT NOT NULL, name_page INTEGER NOT NULL, uri TEXT NOT NULL, sha256 TEXT NOT NULL,
-  size_bytes INTEGER NOT NULL, metadata TEXT NOT NULL, added_ms INTEGER NOT NULL,
+  size_bytes INTEGER NOT NULL, metadata TEXT NOT NULL, page_range TEXT NOT NULL, added_ms INTEGER NOT NULL,
   deleted INTEGER NOT NULL, marker INTEGER NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL,
   page_count INTEGER, page_max INTEGER NOT NULL, prefix INTEGER NOT NULL,
   pages_ok INTEGER NOT NULL, pages_failed INTEGER NOT NULL, pages_born_digital INTEGER NOT NULL,
-  pages_ocr INTEGER NOT NULL, pages_human INTEGER NOT NULL,
+  pages_ocr INTEGER NOT NULL, pages_human INTEGER NOT NULL, pages_skipped INTEGER NOT NULL,
   first_ms INTEGER NOT NULL, moved_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
   changes INTEGER NOT NULL, shown_changes INTEGER NOT NULL,
   pending_hash BLOB NOT NULL, pending_revision INTEGER NOT NULL, pending_reach INTEGER NOT NULL,
@@ -59,8 +60,13 @@ CREATE TABLE receipts (
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open for writing, creating it when it is not there. Raises FolioError for a file that is not ours."""
+    """Open for writing, creating it when it is not there. Raises FolioError for a file that is not ours.
+
+    A ledger of an older schema is moved aside: the log holds all that it knew, and fills the new one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if older := outdated(path):
+        _move_aside(path, older)
     db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     try:
         _check(db, path)
@@ -75,6 +81,27 @@ def connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def outdated(path: Path) -> int | None:
+    """The schema of a ledger that an older folio wrote; None for any other file, or none."""
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=5)) as db:
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return version if application == APPLICATION_ID and 0 < version < SCHEMA_VERSION else None
+
+
+def _move_aside(path: Path, version: int) -> None:
+    with closing(sqlite3.connect(path, timeout=30)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what lies beside it goes into it
+    path.replace(path.with_name(f"{path.name}.schema-{version}"))
+    for beside in ("-wal", "-shm"):
+        path.with_name(path.name + beside).unlink(missing_ok=True)
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from folio import topics
-from folio.errors import Cause, FolioError, Transient
+from folio.errors import Cause, FolioError, Gone, Transient
 from folio.ids import Doc
-from folio.log import Record
-from folio.records import Document, Source
+from folio.log import Position, Record
+from folio.records import SKIPPED, DeadLetter, Document, PageText, Source
 from folio.stage import StageLoop
 from infra.folder_blobs import FolderBlobs
 from infra.sqlite_log import SqliteLog
 from ledger import audit
 from ledger.compare import agreement
 from ledger.rules import Timings
+from ledger.shown import document_of, shown, text_of
 from ledger.stage import Ledger
 from ledger.store import LedgerStore
 from tests.unit.ledger_world import DOC, World, text
@@ -55,6 +56,104 @@ async def test_a_ledger_of_another_schema_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(FolioError, match="schema 99"):
         LedgerStore(path)
+
+
+async def test_a_ledger_of_an_older_folio_is_moved_aside_and_filled_from_the_log(world: World) -> None:
+    version = await world.upload(sha256="aa", metadata={"year": 1999}, pages="1-2")
+    await world.text(1, version, page_count=1)
+    await world.tick()
+    await world.store.close()
+    with sqlite3.connect(world.path) as db:
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    assert audit.out_of_date(world.path)
+    with pytest.raises(FolioError, match="schema"):
+        audit.documents(world.path)
+    world.start()
+    await world.ledger.rebuild(world.log)
+    assert not audit.out_of_date(world.path)
+    (known,) = audit.documents(world.path)
+    assert (known.version, known.metadata, known.page_range, known.pages_ok) == (version, {"year": 1999}, "1-2", 1)
+    assert [path.name for path in world.path.parent.glob("*.schema-*")] == ["ledger.sqlite.schema-1"]
+
+
+async def test_pages_that_nobody_asked_for_are_counted_apart(world: World) -> None:
+    version = await world.upload(pages="2")
+    for page in (1, 3):
+        await world.text(page, version, page_count=3, source=Source.TEXT_LAYER, markdown="", flags=(SKIPPED,))
+    assert audit.documents(world.path)[0].state == "reading"
+    await world.text(2, version)
+    await world.tick()
+    await world.index()
+    known = audit.document(world.path, DOC)
+    assert known is not None
+    assert (known.state, known.pages_ok, known.pages_skipped, known.pages_waiting) == ("searchable", 1, 2, 0)
+    assert (known.pages_searchable, known.pages_born_digital) == (3, 0)
+    assert [page.status for page in known.pages] == ["skipped", "ok", "skipped"]
+    before = audit.documents(world.path)
+    await world.restart(forget=True)
+    await world.ledger.rebuild(world.log)
+    assert audit.documents(world.path) == before
+
+
+async def test_a_document_of_which_only_skipped_pages_are_left_failed(world: World) -> None:
+    await world.text(1, page_count=2, markdown="", flags=(SKIPPED,))
+    await world.text(2, status="failed", cause=Cause.OCR_LOOP)
+    assert audit.documents(world.path)[0].state == "failed"
+
+
+async def test_many_documents_are_asked_for_at_once(world: World) -> None:
+    docs = [Doc(f"default/{number}") for number in range(3)]
+    for doc in docs[:2]:
+        await world.upload(doc)
+    assert set(audit.summaries(world.path, docs)) == set(docs[:2])
+    assert audit.summaries(world.path, []) == {}
+
+
+async def test_the_text_of_a_page_is_found_wherever_it_lies(world: World) -> None:
+    async def page(number: int) -> PageText:
+        one = shown(world.path, DOC, number)
+        assert one is not None
+        return await text_of(world.log, world.blobs, one)  # type: ignore[arg-type]  # the port, in memory
+
+    first = await world.text(1, page_count=3, markdown="# One")
+    assert (await page(1)).markdown == "# One", "in the ledger, while its document grows"
+    assert shown(world.path, DOC, 2) is None
+    await world.text(2, markdown="Two")
+    await world.text(3, status="failed", cause=Cause.OCR_LOOP)
+    await world.tick()
+    await world.index()
+    assert (await page(1)).markdown == "# One", "on `texts`, once it was emitted"
+    world.log.gone.add(first.position)
+    assert (await page(1)).markdown == "# One", "in the document, when it has expired there"
+    assert (await page(3)).cause == Cause.OCR_LOOP
+    whole = await document_of(world.path, world.log, world.blobs, DOC)  # type: ignore[arg-type]  # the port, in memory
+    assert whole is not None
+    assert [text.markdown for text in whole.pages] == ["# One", "Two", ""]
+    world.log.gone.add(Position("documents", 0, 0))
+    with pytest.raises(Gone, match="add the document again"):
+        await page(1)
+
+
+async def test_a_page_that_nobody_read_says_why(world: World) -> None:
+    version = await world.upload()
+    await world.put(
+        topics.DEAD,
+        DeadLetter(
+            stage="ocr",
+            cause=Cause.OCR_CRASH,
+            topic="pages",
+            partition=0,
+            offset=1,
+            key=DOC,
+            doc=DOC,
+            version=version,
+            page=4,
+        ),
+    )
+    one = shown(world.path, DOC, 4)
+    assert one is not None
+    assert (await text_of(world.log, world.blobs, one)).cause == Cause.OCR_CRASH  # type: ignore[arg-type]  # in memory
 
 
 async def test_a_full_disk_is_transient_and_nothing_is_half_stored(world: World) -> None:
@@ -163,7 +262,8 @@ async def test_the_audit_of_a_thousand_documents_is_quick(world: World) -> None:
     for number in range(1000):
         await world.store.apply([], world.timings, world.now_ms)
         world.store._db.execute(
-            "INSERT INTO versions SELECT NULL, ?, 1, 'n', 0, '', '', 0, '{}', 1, 0, 0, '', '', 3, 3, 3, 3, 0, 3, 0, 0,"
+            "INSERT INTO versions SELECT NULL, ?, 1, 'n', 0, '', '', 0, '{}', '', 1, 0, 0, '', '', 3, 3, 3, 3, 0, 3, 0,"
+            " 0, 0,"
             " 1, 1, 1, 3, 0, x'', 0, 0, x'aa', 5, 3, 1, 5, 0, 0, 0, '', 0, 0, '', NULL",
             (f"default/{number}",),
         )
