@@ -9,7 +9,7 @@ from PIL import Image
 
 from folio.errors import Cause, Permanent
 from ingest.images import to_jpeg
-from ingest.render import Renderer
+from ingest.render import Renderer, locked
 from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
 from ingest.textlayer import TextLayer
 
@@ -41,10 +41,10 @@ class MuPdf:
 
     name = "pymupdf"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, password: str = "") -> None:
         self._file = pymupdf.open(str(path), filetype="pdf")
-        if self._file.needs_pass:
-            raise Permanent(Cause.ENCRYPTED)
+        if self._file.needs_pass and not self._file.authenticate(password):
+            raise locked(password)
         if self._file.is_closed or not self._file.is_pdf:
             raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.")
         self.page_count: int = self._file.page_count

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from folio.child import ChildDied, ChildTimeout, Remote, RemoteError, Zygote
 from folio.errors import Cause, Permanent
-from folio.records import Block
+from folio.records import Block, Box
 from ingest.limits import Limits
+from ingest.marks import Mark, corners
 
 MARKDOWN_CHARS_MAX = 4_000_000
 BLOCKS_MAX = 50_000
@@ -40,6 +41,15 @@ class ReadPage:
     detail: str = ""
     engine: str = ""
     flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class What:
+    """What a child opens. The password shows in no representation, so that no log line carries it."""
+
+    path: Path
+    media_type: str
+    password: str = field(default="", repr=False)
 
 
 class Clock:
@@ -96,13 +106,14 @@ class OpenFile:
         self._limits = limits
 
     @classmethod
-    async def start(cls, zygote: Zygote, engine: str, what: tuple[Path, str], *, limits: Limits, clock: Clock) -> Self:
-        """Fork a child and open `what` (path and media type) in it."""
+    async def start(cls, zygote: Zygote, engine: str, what: What, *, limits: Limits, clock: Clock) -> Self:
+        """Fork a child and open `what` in it."""
         child = await _forked(zygote, limits)
-        path, media_type = what
         try:
             with clock.runs(), _named():
-                count = await child.call("open", str(path), media_type, seconds_max=_seconds(limits, clock))
+                count = await child.call(
+                    "open", str(what.path), what.media_type, what.password, seconds_max=_seconds(limits, clock)
+                )
                 if type(count) is not int or not 1 <= count <= limits.pages_max:
                     raise ValueError(f"{count!r:.80} pages")
         except BaseException:
@@ -111,23 +122,23 @@ class OpenFile:
         return cls(engine, child, count, limits)
 
     async def pages(
-        self, first: int, last: int, *, verify: Sequence[int], clock: Clock
+        self, numbers: Sequence[int], *, verify: Sequence[int], clock: Clock
     ) -> AsyncGenerator[ReadPage, None]:
-        """Pages `first` to `last` in order; a page with a cause is followed by the next one."""
-        asked = [page for page in verify if first <= page <= last]
-        stream = self._child.stream("pages", first, last, asked, item_seconds_max=_seconds(self._limits, clock))
+        """The pages `numbers` in their order; a page with a cause is followed by the next one."""
+        stream = self._child.stream("pages", numbers, verify, item_seconds_max=_seconds(self._limits, clock))
         async with aclosing(stream) as frames:
-            for page in range(first, last + 1):
+            for page in numbers:
                 with clock.runs(), _named():
                     read = self._checked(await anext(frames, None), page)
                 yield read
                 if clock.left <= 0:
                     return
 
-    async def picture(self, page: int, *, clock: Clock) -> bytes:
-        """One page as JPEG."""
+    async def picture(self, page: int, *, clock: Clock, marks: Sequence[Mark] = (), crop: Box | None = None) -> bytes:
+        """One page as JPEG, marks drawn on it, or the part of it in `crop`."""
+        packed, part = [mark.packed() for mark in marks], corners(crop) if crop else ()
         with clock.runs(), _named():
-            image = await self._child.call("picture", page, seconds_max=_seconds(self._limits, clock))
+            image = await self._child.call("picture", page, packed, part, seconds_max=_seconds(self._limits, clock))
             return self._checked({"page": page, "image": image}, page).image or b""
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from pypdfium2 import raw
 
 from folio.errors import Cause, Permanent
 from ingest.images import to_jpeg
-from ingest.render import Renderer
+from ingest.render import Renderer, locked
 from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
 
 _OPAQUE_FROM = 32
@@ -32,14 +32,15 @@ class Pdfium:
 
     name = "pypdfium2"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, password: str = "") -> None:
         self._path = path
+        self._password = password or None
         self._drawn = 0
         try:
-            self._file = pypdfium2.PdfDocument(path)
+            self._file = pypdfium2.PdfDocument(path, password=self._password)
         except pypdfium2.PdfiumError as error:
             if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
-                raise Permanent(Cause.ENCRYPTED) from None
+                raise locked(password) from None
             if error.err_code == raw.FPDF_ERR_SUCCESS:  # it loads, and has nothing to show
                 raise Permanent(Cause.ZERO_PAGES) from None
             raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.") from None
@@ -66,7 +67,7 @@ class Pdfium:
         self._drawn += 1
         if self._drawn % _DRAWN_UNTIL_REOPENED == 0:
             self._file.close()
-            self._file = pypdfium2.PdfDocument(self._path)
+            self._file = pypdfium2.PdfDocument(self._path, password=self._password)
         opened = self._file[page - 1]
         try:
             scale = edge / max(*opened.get_size(), 1.0)

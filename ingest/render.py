@@ -1,21 +1,27 @@
 """What runs in the sandbox child: bound itself, open one file, then give its pages one at a time."""
 
+import io
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from PIL import Image
+
 from folio.errors import Cause, Permanent
 from ingest import sniff
-from ingest.images import ImageFile, error_text
+from ingest.images import ImageFile, error_text, to_jpeg
 from ingest.limits import Limits
+from ingest.marks import cut, draw_marks
 from ingest.sheet import Sheet
 from ingest.textlayer import TextLayer
 
 _NO_NEW_PRIVS = 38
 _OPEN_FILES_MAX = 64
+_ENLARGED_MAX = 3.0
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
 Frame = dict[str, Any]
 
 
@@ -29,7 +35,7 @@ class Pdf(Protocol):
 
 
 class PdfOpener(Protocol):
-    def __call__(self, path: Path) -> Pdf: ...
+    def __call__(self, path: Path, password: str) -> Pdf: ...
 
 
 class Renderer:
@@ -43,11 +49,11 @@ class Renderer:
         self._pdf: Pdf | None = None
         self._image: ImageFile | None = None
 
-    def open(self, path: str, media_type: str) -> int:
+    def open(self, path: str, media_type: str, password: str) -> int:
         """Open the file; returns how many pages it has. Raises Permanent naming what is wrong."""
         try:
             if media_type == sniff.PDF:
-                self._pdf = type(self).open_pdf(Path(path))
+                self._pdf = type(self).open_pdf(Path(path), password)
                 count = self._pdf.page_count
             else:
                 self._image = ImageFile(Path(path), media_type, pixels_max=self._limits.pixels_max)
@@ -60,16 +66,18 @@ class Renderer:
             raise Permanent(Cause.TOO_MANY_PAGES, f"{count:,} pages; ingest.pages_max is {self._limits.pages_max:,}.")
         return count
 
-    def pages(self, first: int, last: int, verify: Collection[int]) -> Iterator[Frame]:
-        """Pages from `first` to `last` as they are read; those in `verify` carry their picture in any case."""
+    def pages(self, numbers: Sequence[int], verify: Collection[int]) -> Iterator[Frame]:
+        """Pages in the order of `numbers` as they are read; those in `verify` carry their picture in any case."""
         layer = TextLayer()
-        for page in range(first, last + 1):
+        for page in numbers:
             yield self._page(layer, page, verified=page in verify)
 
-    def picture(self, page: int) -> bytes:
-        """One page as JPEG."""
+    def picture(self, page: int, marks: Sequence[Sequence[Any]], crop: Sequence[float]) -> bytes:
+        """One page as JPEG, with marks drawn on it, or the part of it in `crop` (four corners, or none)."""
         try:
-            return self._drawn(page)[0]
+            if not marks and not crop:
+                return self._drawn(page)[0]
+            return self._marked(page, marks, crop or _WHOLE)
         except Exception as error:
             raise _permanent(error, "The page cannot be drawn") from None
 
@@ -85,10 +93,20 @@ class Renderer:
             return {"page": page, "cause": failure.cause.value, "detail": failure.detail}
         return frame
 
-    def _drawn(self, page: int) -> tuple[bytes, int, int]:
+    def _drawn(self, page: int, scale: float = 1.0) -> tuple[bytes, int, int]:
         file = self._pdf or self._image
         assert file is not None
-        return file.picture(page, edge=self._limits.edge_pixels, quality=self._limits.jpeg_quality)
+        edge = round(self._limits.edge_pixels * scale)
+        return file.picture(page, edge=edge, quality=self._limits.jpeg_quality)
+
+    def _marked(self, page: int, marks: Sequence[Sequence[Any]], crop: Sequence[float]) -> bytes:
+        """What is cut out is drawn larger first, so that a small figure is worth looking at."""
+        left, top, right, bottom = crop
+        share = max(right - left, bottom - top, 1 / _ENLARGED_MAX)
+        jpeg, _, _ = self._drawn(page, 1 / share)
+        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
+            draw_marks(picture, marks)
+            return to_jpeg(cut(picture, crop), edge=self._limits.edge_pixels, quality=self._limits.jpeg_quality)[0]
 
 
 def confine(limits: Limits) -> None:
@@ -113,6 +131,16 @@ def confine(limits: Limits) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def locked(password: str) -> Permanent:
+    """A PDF that the password given, if any, does not open. The password itself is never repeated."""
+    missing = (
+        "It needs a password, and folio has none for it (passwords are kept in memory only and forgotten when folio"
+        " ends): add it again with --password."
+    )
+    wrong = "The password given does not open it: add it again with the right --password."
+    return Permanent(Cause.ENCRYPTED, wrong if password else missing)
 
 
 def _permanent(error: Exception, what: str) -> Permanent:

@@ -10,6 +10,7 @@ JPEG = "image/jpeg"
 PNG = "image/png"
 WEBP = "image/webp"
 TIFF = "image/tiff"
+TEXTS: frozenset[str] = frozenset()
 
 HEAD_BYTES = 4096
 PDF_HEADER_WITHIN = 1024  # readers accept this much in front of the header, and real files have it
@@ -56,7 +57,7 @@ _ZIPPED: tuple[tuple[bytes, str], ...] = (
 _MARKUP = re.compile(rb"^\s*<(?:\?xml|!doctype|html|svg)", re.IGNORECASE)
 
 
-def media_type(path: Path) -> str:
+def media_type(path: Path, name: str = "") -> str:
     """The media type that decides which decoder opens the file. Raises Permanent(unsupported_type)."""
     with path.open("rb") as file:
         return media_type_of(file.read(HEAD_BYTES))

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
 
@@ -16,8 +16,23 @@ from folio.topics import PAGES, TEXTS, UPLOADS
 from ingest.sandbox import ReadPage, Sandbox
 
 
-def ingest_stage(sandbox: Sandbox, blobs: Blobs, *, verify_share: float, documents_at_once: int) -> Stage:
-    """`verify_share` of the trusted pages are read by OCR too; the same pages each time a document is repeated."""
+def _no_password(upload: Upload) -> str:
+    return ""
+
+
+def ingest_stage(
+    sandbox: Sandbox,
+    blobs: Blobs,
+    *,
+    verify_share: float,
+    documents_at_once: int,
+    password_of: Callable[[Upload], str] = _no_password,
+) -> Stage:
+    """`verify_share` of the trusted pages are read by OCR too; the same pages each time a document is repeated.
+
+    `password_of` knows the passwords that producers gave: they are kept in memory only, and reach nothing but the
+    sandbox child.
+    """
 
     async def process(entry: Entry) -> AsyncGenerator[Output, None]:
         upload = Upload.decode(entry.value)
@@ -25,10 +40,11 @@ def ingest_stage(sandbox: Sandbox, blobs: Blobs, *, verify_share: float, documen
             return
         version = version_at(entry.appended_ms, entry.position.offset)
         verified = partial(sampled, upload.doc, version, share=verify_share)
+        asked = {"name": upload.name, "password": password_of(upload), "chosen": upload.pages}
         try:
             async with (
                 blobs.local(upload.sha256) as path,
-                aclosing(sandbox.pages(path, verify=verified)) as pages,
+                aclosing(sandbox.pages(path, **asked, verify=verified)) as pages,
             ):
                 async for page in pages:
                     for output in outputs(upload, version, page, verify=verified(page.page)):

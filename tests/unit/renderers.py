@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from ingest.sheet import Sheet
 class _Fragile(MuPdf):
     """Does on page 3 what the file's name says."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, password: str = "") -> None:
+        super().__init__(path, password)
         self._fails = WAYS[path.stem]
 
     def sheet(self, page: int) -> Sheet:
@@ -41,8 +41,8 @@ class Babbling(Renderer):
 
     open_pdf = MuPdf
 
-    def pages(self, first: int, last: int, verify: Collection[int]) -> Iterator[Any]:
-        for page in range(first, last + 1):
+    def pages(self, numbers: Sequence[int], verify: Collection[int]) -> Iterator[Any]:
+        for page in numbers:
             nonsense = [{"page": page, "blocks": [{"kind": "paragraph", "start": 0, "end": 99}], "trusted": True}]
             nonsense += ["page", {"page": 1, "trusted": True}, {"page": page, "image": b"<html>"}, None]
             nonsense += [{"page": page, "trusted": True, "markdown": 7}, {"page": page, "cause": "magic"}]
@@ -52,5 +52,5 @@ class Babbling(Renderer):
 class Overcounting(Renderer):
     open_pdf = MuPdf
 
-    def open(self, path: str, media_type: str) -> Any:
+    def open(self, path: str, media_type: str, password: str) -> Any:
         return 10**9
