@@ -7,7 +7,7 @@ from typing import Any
 from apted import APTED, Config
 
 NODES_MAX = 700
-"""A larger tree is cut: APTED takes about 7 s for two tables of this size, and grows with the cube of it.
+"""A larger tree is cut: APTED takes about 7 s for two tables of this size, and grows with the cube of it."""
 
 
 @dataclass(slots=True)
