@@ -1,28 +1,35 @@
 """The owner's HTTP API on loopback: the same schema that the command line prints and the web page will use."""
 
+import json
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from folio import __version__
+from folio import __version__, records
 from folio.errors import Cause, FolioError, Gone, Permanent, Transient
-from folio.ids import TENANT_DEFAULT, doc_of
-from folio.records import Filters, Hit, Question
-from infra.intake import Named
+from folio.ids import DOC_ID_CHARS_MAX, TENANT_DEFAULT, doc_of
+from folio.records import Box, Filters, Hit, PageText, Question
+from infra.intake import Named, Unknown
+from infra.pictures import Wanted, marks_of
 from infra.places import INCOMING
 from infra.run import Owner
+from ingest.marks import Mark
 from ledger import audit
 
-Document = Annotated[str, Query(min_length=1, max_length=512)]
+Document = Annotated[str, Query(min_length=1, max_length=DOC_ID_CHARS_MAX)]
+PageNumber = Annotated[int, Query(ge=1)]
+HIT_COLOUR = "#d50000"
+CORNERS = 4
 STATUS_OF_CAUSE = {Cause.TOO_LARGE: 413, Cause.DISK_FULL: 507, Cause.UNSUPPORTED_TYPE: 415}
 
 
@@ -47,6 +54,38 @@ class Asked(Question):
         return self.model_copy(update={"filters": self.filters.model_copy(update={"documents": documents})})
 
 
+class PictureAsked(BaseModel):
+    """Which picture. `crop` and every `mark` are left,top,right,bottom in fractions; a mark may end in `:label`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    document: str = Field(min_length=1, max_length=DOC_ID_CHARS_MAX)
+    page: int = Field(ge=1)
+    boxes: bool = False
+    mark: list[str] = Field(default=[], max_length=1000)
+    crop: str = ""
+
+
+class Putting(BaseModel):
+    """What is said of a document that is put in. `metadata` is a JSON object, `pages` are like 1-3,7."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=DOC_ID_CHARS_MAX)
+    document: str | None = None
+    uri: str = ""
+    pages: str = ""
+    metadata: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Raises ValueError, which is answered with 422."""
+        found = json.loads(self.metadata or "{}")
+        if not isinstance(found, dict) or any(isinstance(value, dict | list) for value in found.values()):
+            raise ValueError("metadata: a JSON object of texts, numbers and true or false is wanted")
+        return found
+
+
 class Answer(BaseModel):
     hits: list[Hit]
 
@@ -58,6 +97,7 @@ def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI
     _add_errors(app)
     _add_health(app, owner)
     app.include_router(_reading(owner), prefix="/v1", dependencies=allowed)
+    app.include_router(_pages(owner), prefix="/v1", dependencies=allowed)
     app.include_router(_changing(owner, stop), prefix="/v1", dependencies=allowed)
     return app
 
@@ -82,16 +122,63 @@ def _reading(owner: Owner) -> APIRouter:
             raise HTTPException(404, f"there is no document {document!r}")
         return known.model_dump(mode="json")
 
-    @router.get("/documents/picture")
-    async def picture(document: Document, page: Annotated[int, Query(ge=1)]) -> Response:
-        """JPEG of one page."""
-        return Response(await owner.picture(document, page), media_type="image/jpeg")
-
     @router.get("/stages")
-    async def stages() -> dict[str, Any]:
-        return {"stages": [asdict(status) for status in await owner.stages()], "idle": await owner.idle()}
+    async def stages(idle: bool = True) -> dict[str, Any]:
+        """What each stage does and waits for; `idle` reads the whole ledger, and may be left out."""
+        known = {"stages": [asdict(status) for status in await owner.stages()]}
+        return known | ({"idle": await owner.idle()} if idle else {})
 
     return router
+
+
+def _pages(owner: Owner) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/documents/page")
+    async def page(document: Document, page: PageNumber) -> PageText:
+        """One page as it is shown: Markdown, blocks with their boxes, or the cause of its failure."""
+        return await owner.page(document, page)
+
+    @router.get("/documents/content")
+    async def content(document: Document) -> StreamingResponse:
+        """Every page of a document, one JSON object a line: first the document without pages, then each page."""
+        return StreamingResponse(_lines(await owner.document(document)), media_type="application/x-ndjson")
+
+    @router.get("/documents/picture")
+    async def picture(
+        asked: Annotated[PictureAsked, Query()], folio_password: Annotated[str, Header()] = ""
+    ) -> Response:
+        """JPEG of one page, with its blocks or any boxes drawn on it, or the part of it in `crop`."""
+        blocks = marks_of(await owner.page(asked.document, asked.page)) if asked.boxes else ()
+        wanted = Wanted(
+            document=asked.document,
+            page=asked.page,
+            marks=(*blocks, *map(_mark, asked.mark)),
+            crop=_box(asked.crop) if asked.crop else None,
+            password=unquote(folio_password),
+        )
+        return Response(await owner.pictures.picture(wanted), media_type="image/jpeg")
+
+    return router
+
+
+def _lines(document: records.Document) -> Iterator[str]:
+    yield document.model_copy(update={"pages": ()}).model_dump_json() + "\n"
+    for text in document.pages:
+        yield text.model_dump_json() + "\n"
+
+
+def _mark(given: str) -> Mark:
+    corners, _, label = given.partition(":")
+    return Mark(box=_box(corners), colour=HIT_COLOUR, label=label)
+
+
+def _box(given: str) -> Box:
+    """Raises ValueError, which is answered with 422."""
+    corners = [float(corner) for corner in given.split(",")]
+    if len(corners) != CORNERS:
+        raise ValueError(f"{given[:80]!r}: a box is left,top,right,bottom in fractions of the page")
+    return Box(x0=corners[0], y0=corners[1], x1=corners[2], y1=corners[3])
 
 
 def _changing(owner: Owner, stop: Callable[[], None]) -> APIRouter:
@@ -99,11 +186,18 @@ def _changing(owner: Owner, stop: Callable[[], None]) -> APIRouter:
 
     @router.put("/documents", status_code=202)
     async def put(
-        request: Request, response: Response, name: Document, document: str | None = None, uri: str = ""
+        request: Request,
+        response: Response,
+        asked: Annotated[Putting, Query()],
+        folio_password: Annotated[str, Header()] = "",
     ) -> dict[str, Any]:
-        """The body is the file. 202: acknowledged, will be searchable. 200: the same bytes are there already."""
+        """The body is the file. 202: acknowledged, will be searchable. 200: the same bytes are there already.
+
+        A password comes percent-encoded in the header Folio-Password, never in the URL.
+        """
+        named = Named(asked.name, asked.document, asked.uri, metadata=asked.facts, pages=asked.pages)
         async with _received(request, owner) as path:
-            done = await owner.intake.put(path, Named(name=name, document=document, uri=uri))
+            done = await owner.intake.put(path, named, password=unquote(folio_password))
         response.status_code = 200 if done.outcome == "unchanged" else 202
         return asdict(done)
 
@@ -145,7 +239,7 @@ def _add_errors(app: FastAPI) -> None:
         if isinstance(error, Gone):
             return JSONResponse({"detail": str(error), "cause": Cause.IMAGE_EXPIRED}, 410)
         if cause is None:
-            return JSONResponse({"detail": str(error), "cause": None}, 404 if "no document" in str(error) else 400)
+            return JSONResponse({"detail": str(error), "cause": None}, 404 if isinstance(error, Unknown) else 400)
         status = STATUS_OF_CAUSE.get(cause, 503 if isinstance(error, Transient) else 422)
         return JSONResponse({"detail": str(error), "cause": cause}, status)
 

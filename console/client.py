@@ -2,10 +2,12 @@
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from folio.errors import FolioError
 from folio.records import Question
@@ -13,6 +15,18 @@ from infra.lock import Address
 
 TIMEOUT_S = 120.0
 BODY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a document is to be read, and what is said of it. The password shows in no representation."""
+
+    pages: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    password: str = field(default="", repr=False)
+
+
+AS_IT_IS = Reading()
 
 
 class OwnerGone(FolioError):
@@ -38,36 +52,80 @@ class Client:
         hits: list[dict[str, Any]] = self._call("POST", "/v1/search", body=question.encode())["hits"]
         return hits
 
-    def put(self, path: Path, *, name: str, document: str | None, uri: str) -> dict[str, Any]:
-        asked = {"name": name, "uri": uri} | ({"document": document} if document else {})
-        return self._call("PUT", f"/v1/documents?{urlencode(asked)}", body=path)
+    def put(
+        self, path: Path, *, name: str, document: str | None = None, uri: str = "", reading: Reading = AS_IT_IS
+    ) -> dict[str, Any]:
+        asked = {"name": name, "uri": uri, "document": document, "pages": reading.pages}
+        metadata = json.dumps(dict(reading.metadata)) if reading.metadata else ""
+        address = _address("/v1/documents", asked | {"metadata": metadata})
+        return self._call("PUT", address, body=path, password=reading.password)
 
     def delete(self, document: str) -> dict[str, Any]:
-        return self._call("DELETE", f"/v1/documents?{urlencode({'document': document})}")
+        return self._call("DELETE", _address("/v1/documents", {"document": document}))
 
     def stages(self) -> dict[str, Any]:
-        return self._call("GET", "/v1/stages")
+        return self._call("GET", "/v1/stages?idle=false")
 
-    def _call(self, method: str, path: str, *, body: bytes | Path | None = None) -> dict[str, Any]:
+    def page(self, document: str, page: int) -> dict[str, Any]:
+        return self._call("GET", _address("/v1/documents/page", {"document": document, "page": page}))
+
+    def content(self, document: str) -> Iterator[dict[str, Any]]:
+        """The document without its pages, then page by page as they arrive."""
+        with self._answer("GET", _address("/v1/documents/content", {"document": document})) as response:
+            for line in response:
+                yield json.loads(line)
+
+    def picture(
+        self,
+        document: str,
+        page: int,
+        *,
+        boxes: bool = False,
+        marks: Sequence[str] = (),
+        crop: str = "",
+        password: str = "",
+    ) -> bytes:
+        """JPEG of a page. `marks` and `crop` are left,top,right,bottom in fractions of it."""
+        asked = {"document": document, "page": page, "boxes": "true" if boxes else "", "mark": marks, "crop": crop}
+        with self._answer("GET", _address("/v1/documents/picture", asked), password=password) as response:
+            return response.read()
+
+    def _call(
+        self, method: str, address: str, *, body: bytes | Path | None = None, password: str = ""
+    ) -> dict[str, Any]:
+        with self._answer(method, address, body=body, password=password) as response:
+            return dict(json.loads(response.read() or b"{}"))
+
+    @contextmanager
+    def _answer(
+        self, method: str, address: str, *, body: bytes | Path | None = None, password: str = ""
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The answer while it is read. Raises Refused for what the owner refuses, OwnerGone when it ends meanwhile."""
         connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=TIMEOUT_S)
         headers = {"Authorization": f"Bearer {self.address.token}", "Content-Type": "application/json"}
+        headers |= {"Folio-Password": quote(password)} if password else {}
         try:
             if isinstance(body, Path):
                 headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(body.stat().st_size)}
-                connection.request(method, path, _parts(body), headers)
+                connection.request(method, address, _parts(body), headers)
             else:
-                connection.request(method, path, body, headers)
+                connection.request(method, address, body, headers)
             response = connection.getresponse()
-            answer = json.loads(response.read() or b"{}")
+            if response.status >= 400:
+                answer = json.loads(response.read() or b"{}")
+                raise Refused(response.status, _sentence(answer), answer.get("cause"))
+            yield response
         except (ConnectionError, http.client.HTTPException, TimeoutError) as error:
             raise OwnerGone(
                 f"the folio process {self.address.pid} does not answer: {error or type(error).__name__}"
             ) from None
         finally:
             connection.close()
-        if response.status >= 400:
-            raise Refused(response.status, _sentence(answer), answer.get("cause"))
-        return dict(answer)
+
+
+def _address(path: str, asked: Mapping[str, Any]) -> str:
+    given = {name: value for name, value in asked.items() if value}
+    return f"{path}?{urlencode(given, doseq=True)}"
 
 
 def _parts(path: Path) -> Iterator[bytes]:

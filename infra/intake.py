@@ -12,6 +12,8 @@ from folio.ids import TENANT_DEFAULT, Doc, doc_id_of, doc_of, version_at
 from folio.log import Log, Record
 from folio.records import Upload
 from folio.topics import UPLOADS
+from infra.passwords import Passwords
+from ingest.ranges import parse_pages
 from ledger import audit
 
 SETTLED_S_MAX = 30.0
@@ -38,23 +40,31 @@ class Named:
     uri: str = ""
     tenant: str = TENANT_DEFAULT
     metadata: dict[str, Any] | None = None
+    pages: str = ""
+
+
+class Unknown(FolioError):
+    """There is no such document, or no such page of it."""
 
 
 class Intake:
     """Puts, deletes and cancels documents, one decision at a time, so that two puts of one file make one version."""
 
-    def __init__(self, log: Log, blobs: Blobs, ledger_file: Path, *, file_bytes_max: int) -> None:
+    def __init__(self, log: Log, blobs: Blobs, ledger_file: Path, *, file_bytes_max: int, passwords: Passwords) -> None:
         self._log = log
         self._blobs = blobs
         self._ledger_file = ledger_file
         self._file_bytes_max = file_bytes_max
+        self._passwords = passwords
         self._deciding = asyncio.Lock()
 
-    async def put(self, path: Path, named: Named) -> Put:
+    async def put(self, path: Path, named: Named, *, password: str = "") -> Put:
         """Acknowledged when this returns: the bytes are in the blob store and the record is on `uploads`.
 
-        Raises Permanent(too_large), Transient(disk_full).
+        The same bytes with other pages or metadata are a new version. The password stays in memory until the document
+        has been read. Raises Permanent(too_large), Transient(disk_full), FolioError for pages that are none.
         """
+        pages = str(parse_pages(named.pages))
         size = path.stat().st_size
         if size > self._file_bytes_max:
             raise Permanent(Cause.TOO_LARGE, f"{size:,} bytes, ingest.file_bytes_max is {self._file_bytes_max:,}")
@@ -63,11 +73,8 @@ class Intake:
             await self._ledger_has_read()
             document = named.document or self._free_id(named, sha256)
             before = audit.document(self._ledger_file, doc_of(named.tenant, document))
-            if (
-                before is not None
-                and before.sha256 == sha256
-                and before.state not in ("deleted", "failed", "cancelled")
-            ):
+            if before is not None and _same(before, sha256, pages, named.metadata or {}):
+                self._passwords.remember(before.doc, sha256, password, version=before.version)
                 return Put(document, before.version, "pending" if before.state in audit.UNSETTLED else "unchanged")
             upload = Upload(
                 doc=doc_of(named.tenant, document),
@@ -76,17 +83,19 @@ class Intake:
                 uri=named.uri,
                 size_bytes=size,
                 metadata=named.metadata or {},
+                pages=pages,
             )
-            version = await self._append(upload)
+            version = await self._append_with(upload, password)
             return Put(document, version, "new" if before is None or before.state == "deleted" else "changed")
 
     async def delete(self, document: str, *, tenant: str = TENANT_DEFAULT) -> Put:
-        """Record the deletion. Raises FolioError when there is no such document."""
+        """Record the deletion. Raises Unknown when there is no such document."""
         known = await self._known(document, tenant)
-        return Put(document, await self._append(Upload(doc=known.doc, name=known.name, deleted=True)), "changed")
+        upload = Upload(doc=known.doc, sha256=known.sha256, name=known.name, uri=known.uri, deleted=True)
+        return Put(document, await self._append(upload), "changed")
 
     async def cancel(self, document: str, *, tenant: str = TENANT_DEFAULT) -> Put:
-        """Record the cancellation of what is still being read. Raises FolioError when there is no such document."""
+        """Record the cancellation of what is still being read. Raises Unknown when there is no such document."""
         known = await self._known(document, tenant)
         upload = Upload(  # all that the record before it said: compaction keeps only this one
             doc=known.doc,
@@ -94,6 +103,8 @@ class Intake:
             name=known.name,
             uri=known.uri,
             size_bytes=known.size_bytes,
+            metadata=known.metadata,
+            pages=known.page_range,
             cancelled=True,
         )
         return Put(document, await self._append(upload), "changed")
@@ -103,8 +114,19 @@ class Intake:
             await self._ledger_has_read()
         known = audit.document(self._ledger_file, doc_of(tenant, document))
         if known is None or known.state == "deleted":
-            raise FolioError(f"there is no document {document!r}: folio status lists what there is")
+            raise Unknown(f"there is no document {document!r}: folio status lists what there is")
         return known
+
+    async def _append_with(self, upload: Upload, password: str) -> int:
+        """The stage may open the file before the append returns, so the password is there first."""
+        self._passwords.remember(upload.doc, upload.sha256, password)
+        try:
+            version = await self._append(upload)
+        except BaseException:
+            self._passwords.forget(upload.doc, upload.sha256)
+            raise
+        self._passwords.remember(upload.doc, upload.sha256, password, version=version)
+        return version
 
     async def _append(self, upload: Upload) -> int:
         (position,) = await self._log.append(UPLOADS, [Record(key=upload.doc, value=upload.encode())])
@@ -129,6 +151,12 @@ class Intake:
             if taken is None or taken.state == "deleted" or taken.sha256 == sha256 or taken.uri in ("", named.uri):
                 return document
         return f"{named.name}-{sha256[:12]}"
+
+
+def _same(before: audit.DocumentStatus, sha256: str, pages: str, metadata: dict[str, Any]) -> bool:
+    """Nothing would come of it: what is there, or on its way, was read from the same bytes in the same way."""
+    asked = (before.sha256, before.page_range, before.metadata)
+    return asked == (sha256, pages, metadata) and before.state not in ("deleted", "failed", "cancelled")
 
 
 def _printable(part: str) -> str:

@@ -2,25 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from folio.errors import FolioError, Gone, Transient
+from folio.errors import Transient
 from folio.ids import TENANT_DEFAULT, doc_of
-from folio.records import Hit, Question
+from folio.records import Document, Hit, PageText, Question
 from folio.settings import Settings
 from folio.stage import StageLoop
 from folio.telemetry import log
 from folio.topics import DOCUMENTS
-from infra.intake import Intake
+from infra.intake import Intake, Unknown
 from infra.lock import owning
+from infra.pictures import Pictures
 from infra.places import INCOMING, LEDGER_FILE
 from infra.wiring import Parts, check_folder, open_parts
 from ledger import audit
+from ledger.shown import document_of, shown, text_of
 
 HOUSEKEEP_EVERY_S = 60.0
+FORGET_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,14 @@ class Owner:
         self.settings = settings
         self.parts = parts
         self.ledger_file = settings.data / LEDGER_FILE
-        self.intake = Intake(parts.log, parts.blobs, self.ledger_file, file_bytes_max=settings.ingest.file_bytes_max)
+        self.intake = Intake(
+            parts.log,
+            parts.blobs,
+            self.ledger_file,
+            file_bytes_max=settings.ingest.file_bytes_max,
+            passwords=parts.passwords,
+        )
+        self.pictures = Pictures(self.ledger_file, parts.blobs, parts.sandbox)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loops = [StageLoop(stage, parts.log) for stage in parts.stages]
         self._stop = asyncio.Event()
@@ -55,6 +65,7 @@ class Owner:
         self._begin(parts.ledger.run(stop))
         self._begin(parts.ocr.follow(parts.log, stop))
         self._begin(self._keep_house())
+        self._begin(self._forget_passwords())
 
     def warm(self) -> None:
         """Start early what takes seconds to start: the embedder."""
@@ -69,18 +80,26 @@ class Owner:
     async def search(self, question: Question) -> list[Hit]:
         return await self.parts.searcher.search(question)
 
-    async def picture(self, document: str, page: int) -> bytes:
-        """JPEG of one page: the image that was read, else drawn from the kept original. Raises Gone."""
-        status = audit.document(self.ledger_file, doc_of(TENANT_DEFAULT, document))
+    async def page(self, document: str, page: int) -> PageText:
+        """One page as it is shown. Raises Unknown when there is none, Gone when its text is not kept."""
+        doc = doc_of(TENANT_DEFAULT, document)
+        one = await asyncio.to_thread(shown, self.ledger_file, doc, page)
+        if one is not None:
+            return await text_of(self.parts.log, self.parts.blobs, one)
+        status = audit.summary(self.ledger_file, doc)
         if status is None:
-            raise FolioError(f"there is no document {document!r}")
-        image = next((known.image for known in status.pages if known.page == page and known.image), "")
-        if image:
-            return await self.parts.blobs.get(image)
-        if not status.sha256:
-            raise Gone(f"the picture of page {page} of {document} is not kept")
-        async with self.parts.blobs.local(status.sha256) as path:
-            return await self.parts.sandbox.picture(path, page)
+            raise Unknown(f"there is no document {document!r}: folio status lists what there is")
+        raise Unknown(f"page {page} of {document}: {_why_no_page(status, page)}")
+
+    async def document(self, document: str) -> Document:
+        """All pages as they were last emitted. Raises Unknown when there are none, Gone when they are not kept."""
+        doc = doc_of(TENANT_DEFAULT, document)
+        found = await document_of(self.ledger_file, self.parts.log, self.parts.blobs, doc)
+        if found is None:
+            status = audit.summary(self.ledger_file, doc)
+            why = f"it is {status.state}" if status else "there is no such document"
+            raise Unknown(f"{document}: {why}: nothing of it can be shown")
+        return found
 
     async def stages(self) -> list[StageStatus]:
         statuses = []
@@ -127,6 +146,14 @@ class Owner:
                 await self.housekeep()
                 await self._tend_index()
 
+    async def _forget_passwords(self) -> None:
+        while not self._stop.is_set():
+            if self.parts.passwords:
+                await asyncio.to_thread(self.parts.passwords.forget_read, self.ledger_file)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FORGET_EVERY_S):
+                    await self._stop.wait()
+
     async def _tend_index(self) -> None:
         """Let the index build its graphs when nobody has asked it for a while."""
         try:
@@ -144,6 +171,12 @@ class Owner:
         except Transient as error:
             log().warning("housekeeping waits", cause=error.cause)
             return 0
+
+
+def _why_no_page(status: audit.DocumentStatus, page: int) -> str:
+    if status.page_count is not None and page > status.page_count:
+        return f"the document has {status.page_count:,}"
+    return f"not read yet (the document is {status.state})" if status.state in audit.UNSETTLED else "nothing was read"
 
 
 async def _refill_empty_index(parts: Parts) -> None:

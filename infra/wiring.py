@@ -17,9 +17,11 @@ from indexer.edge import EdgeStore
 from indexer.embedding import Embedder, open_embedder
 from indexer.generations import collection_name, generation_name
 from indexer.search import Searcher
+from indexer.sparse import VERSION as TOKENIZER
 from indexer.stage import index_stage
 from indexer.store import Store
 from infra.folder_blobs import FolderBlobs
+from infra.passwords import Passwords
 from infra.places import BLOBS_FOLDER, INDEX_FOLDER, LEDGER_FILE, LOG_FILE
 from infra.sqlite_log import SqliteLog
 from ingest.sandbox import Limits, Sandbox
@@ -47,6 +49,7 @@ class Parts:
     store: Store
     searcher: Searcher
     generation: str
+    passwords: Passwords
     stages: tuple[Stage, ...]
 
 
@@ -60,7 +63,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         sandbox = Sandbox(limits(settings))
         engine = open_engine(settings)
         embedder = open_indexer_embedder(settings)
-        generation = generation_name(REVISION, embedder.name)
+        generation = generation_name(REVISION, embedder.name, TOKENIZER)
         store = open_store(settings, generation, embedder.dimension)
         ledger_store = LedgerStore(folder / LEDGER_FILE)
         chunker = open_chunker(settings, embedder)
@@ -69,11 +72,13 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         await store.open()  # an index that cannot be used is said at once, not at the first chunk
         ledger = Ledger(ledger_store, log, blobs, Timings(**settings.ledger.model_dump()))
         ocr = OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=2 * ocr_processes(settings))
+        passwords = Passwords()
         reading = ingest_stage(
             sandbox,
             blobs,
             verify_share=settings.ingest.verify_share,
             documents_at_once=settings.ingest.documents_at_once,
+            password_of=passwords.of,
         )
         indexing = index_stage(
             store,
@@ -93,6 +98,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             store=store,
             searcher=Searcher(store, embedder),
             generation=generation,
+            passwords=passwords,
             stages=(reading, ocr.stage, ledger.stage, indexing),
         )
 
