@@ -32,6 +32,7 @@ _INTRODUCED = frozenset({BlockKind.LIST, BlockKind.CODE, BlockKind.FORMULA})
 class _Draft:
     """A chunk before its document is known; `tokens` as embedded."""
 
+    section: int
     context: str
     headings: tuple[str, ...]
     pieces: Group
@@ -66,7 +67,8 @@ class Chunker:
         """Every chunk of this revision; the pages that could not be read are named as gaps."""
         gaps = {} if document.deleted else gaps_of(document)
         pages = () if document.deleted else document.pages
-        drafts = [draft for section in sections(document_blocks(pages)) for draft in self._drafts(section)]
+        parts = enumerate(sections(document_blocks(pages)))
+        drafts = [draft for number, section in parts for draft in self._drafts(section, number)]
         return ChunkSet(
             doc=document.doc,
             version=document.version,
@@ -98,6 +100,7 @@ class Chunker:
                 pages=places.pages(spans[order]),
                 boxes=places.boxes(spans[order]),
                 order=order,
+                section=draft.section,
                 tokens=draft.tokens,
                 flags=tuple(dict.fromkeys(own + beside_gaps[order])),
             )
@@ -106,7 +109,7 @@ class Chunker:
     def _embed_hash(self, context: str, body: str) -> str:
         return hashlib.sha256(f"{context}\0{body}\0{self._model}\0{REVISION}".encode()).hexdigest()
 
-    def _drafts(self, section: Section) -> list[_Draft]:
+    def _drafts(self, section: Section, number: int) -> list[_Draft]:
         """The section's chunks; packed again with less room where the parts counted less than the whole."""
         path, above = self._context(section.path), self._context(section.above)
         counts = self._counter.counts([path, above])
@@ -114,7 +117,8 @@ class Chunker:
         while True:
             groups = packed(self._pieces(section, room), room, first_room=first_room)
             contexts = [above if section.opening else path, *[path] * len(groups)]
-            drafts = [self._draft(section, group, context) for group, context in zip(groups, contexts, strict=False)]
+            given = zip(groups, contexts, strict=False)
+            drafts = [self._draft(number, section, group=group, context=context) for group, context in given]
             over = max((draft.tokens for draft in drafts), default=0) - self._limit - self._counter.specials
             if over <= 0 or room <= 1:
                 return drafts
@@ -127,11 +131,12 @@ class Chunker:
         beside = self._limit - above - opening
         return min(room, beside) if opening <= self._limit // LEAD_SHARE else room
 
-    def _draft(self, section: Section, group: Group, context: str) -> _Draft:
+    def _draft(self, number: int, section: Section, *, group: Group, context: str) -> _Draft:
         first, *more = group
         body = first.text + "".join(piece.joint + piece.text for piece in more)
         embedded = f"{context}\n{body}" if context else body
-        return _Draft(context, section.path, group, body, self._counter.counts([embedded])[0] + self._counter.specials)
+        tokens = self._counter.counts([embedded])[0] + self._counter.specials
+        return _Draft(number, context, section.path, group, body, tokens)
 
     def _pieces(self, section: Section, room: int) -> list[Piece]:
         blocks = [*section.opening, *_with_items(section.blocks)]

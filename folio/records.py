@@ -238,7 +238,10 @@ class PageBox(Message):
 
 
 class Chunk(Message):
-    """A passage. `body` is cited text, verbatim; `context` (headings, caption) is embedded before it."""
+    """A passage. `body` is cited text, verbatim; `context` (headings, caption) is embedded before it.
+
+    `order` counts the document's chunks, `section` the runs of text under one heading.
+    """
 
     chunk_id: str
     embed_hash: str
@@ -249,6 +252,7 @@ class Chunk(Message):
     pages: tuple[int, ...]
     boxes: tuple[PageBox, ...] = ()
     order: int = 0
+    section: int = 0
     tokens: int = 0
     flags: tuple[str, ...] = ()
 

@@ -11,8 +11,9 @@ from folio.batching import Batcher
 from folio.child import Child
 from folio.errors import Cause
 from folio.ids import Doc
+from indexer.conditions import conditions_of
 from indexer.steady import Steady
-from indexer.store import Head, Point, Scored, Totals, Vector, Where
+from indexer.store import Asked, Found, Head, Point, Scored, Stretch, Totals, Vector, Where
 
 
 class EdgeStore:
@@ -42,14 +43,16 @@ class EdgeStore:
 
     async def upsert(self, points: Sequence[Point]) -> None:
         if points:
-            rows = np.stack([point.vector for point in points]).astype(np.float32, copy=False)
-            await self._call("upsert", [p.id for p in points], rows.tobytes(), [p.payload for p in points])
+            rows = b"".join(packed(point.vector) for point in points)
+            await self._call("upsert", [p.id for p in points], rows, [p.payload for p in points])
 
     async def count(self, doc: Doc, revision: int) -> int:
         return int(await self._call("count", doc, revision))
 
     async def vectors(self, doc: Doc) -> dict[str, Vector]:
         found: dict[str, Vector] = {}
+        if not self._dimension:
+            return found
         following = None
         while True:
             hashes, rows, following = await self._call("vectors", doc, following)
@@ -60,10 +63,16 @@ class EdgeStore:
     async def sweep(self, head: Head) -> None:
         await self._call("sweep", head.doc, head.revision, head.seen)
 
-    async def search(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
-        asked = vector.astype(np.float32, copy=False).tobytes()
-        found = await self._call("search", asked, limit, where.tenant, list(where.docs), dict(where.pins))
-        return [Scored(score, payload) for score, payload in found]
+    async def search(self, asked: Asked, where: Where, *, limit: int) -> Found:
+        pins = list(where.pins.items())
+        question = [packed(asked.vector), asked.words, conditions_of(where)]
+        dense, lexical = await self._call("search", *question, pins, limit)
+        return Found([Scored(*hit) for hit in dense], [Scored(*hit) for hit in lexical])
+
+    async def passages(self, stretches: Sequence[Stretch]) -> list[list[dict[str, Any]]]:
+        asked = [(s.doc, s.revision, s.first, s.last, s.section) for s in stretches]
+        found: list[list[dict[str, Any]]] = await self._call("passages", asked) if asked else []
+        return found
 
     async def flush(self) -> None:
         """Callers that come while a flush runs share the next one."""
@@ -101,3 +110,7 @@ class EdgeStore:
     async def _call(self, method: str, *args: Any) -> Any:
         self._asked_s = time.monotonic()
         return await self._process.call(method, *args)
+
+
+def packed(vector: Vector | None) -> bytes:
+    return b"" if vector is None else vector.astype(np.float32, copy=False).tobytes()

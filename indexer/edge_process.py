@@ -4,9 +4,11 @@ One call at a time, so every call is atomic. Durable effects are named where the
 """
 
 import fcntl
+import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,28 @@ import qdrant_edge as edge
 
 from folio.errors import Cause, Permanent, Transient
 from folio.ids import Doc, head_id
+from indexer import sparse
+from indexer.conditions import INTEGERS, KEYWORDS
+from indexer.edge_filters import asked_for, is_value, within
+from indexer.payload import words_of
+from indexer.store import LEXICAL, refuse_mismatch
 
 FREE_BYTES_MIN = 96 << 20
 """Kept free: the engine maps its files, and a full disk under a mapped file kills the process."""
 
 PAGE = 1000
 LOCK_WAIT_S = 10.0
+ABOUT = "about.json"
+"""What the folder was made for: it cannot be read as anything else."""
 INDEXED = {
-    "doc": edge.PayloadSchemaType.Keyword,
-    "tenant": edge.PayloadSchemaType.Keyword,
-    "revision": edge.PayloadSchemaType.Integer,
+    **dict.fromkeys(KEYWORDS, edge.PayloadSchemaType.Keyword),
+    **dict.fromkeys(INTEGERS, edge.PayloadSchemaType.Integer),
 }
+HEADS_INDEXED = {"revision": edge.PayloadSchemaType.Integer}
 
 
 class EdgeProcess:
-    """Two shards in one folder: `points` (one dense vector) and `heads` (none)."""
+    """Two shards in one folder: `points` (a sparse vector, and a dense one unless `dimension` is 0) and `heads`."""
 
     def __init__(self, path: str, dimension: int, lock_wait_s: float = LOCK_WAIT_S) -> None:
         self._path = Path(path)
@@ -38,10 +47,14 @@ class EdgeProcess:
         if not (self._path / "heads").exists():
             self._refuse_when_full()
         self._dimension = dimension
-        dense = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)
-        self._points = _opened(self._path / "points", edge.EdgeConfig(vectors=dense, wal_enabled=True))
+        _agree(self._path, {"tokenizer": sparse.VERSION, "dimension": dimension})
+        dense = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine) if dimension else None
+        words = {LEXICAL: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)}
+        points = edge.EdgeConfig(vectors=dense, sparse_vectors=words, wal_enabled=True)
+        self._points = _opened(self._path / "points", points, INDEXED)
         nothing = {"none": edge.EdgeSparseVectorParams()}  # the engine refuses shards without any vector
-        self._heads = _opened(self._path / "heads", edge.EdgeConfig(sparse_vectors=nothing, wal_enabled=True))
+        heads = edge.EdgeConfig(sparse_vectors=nothing, wal_enabled=True)
+        self._heads = _opened(self._path / "heads", heads, HEADS_INDEXED)
 
     def heads(self, docs: list[str]) -> list[dict[str, Any]]:
         found = self._heads.retrieve([head_id(Doc(doc)) for doc in docs], True, False)
@@ -49,19 +62,29 @@ class EdgeProcess:
 
     def raise_head(self, payload: dict[str, Any], over: int | None) -> None:
         must: list[Any] = [edge.FieldCondition("seen", range=edge.RangeFloat(lt=payload["seen"]))]
-        must += [] if over is None else [_is("revision", over)]
+        must += [] if over is None else [is_value("revision", over)]
         point = edge.Point(head_id(payload["doc"]), {}, payload)
         self._update(self._heads, edge.UpdateOperation.upsert_points([point], condition=edge.Filter(must=must)))
 
     def upsert(self, ids: list[str], vectors: bytes, payloads: list[dict[str, Any]]) -> None:
-        rows = np.frombuffer(vectors, np.float32).reshape(len(ids), -1)
+        made = [self._point(*row) for row in zip(ids, self._rows(vectors, len(ids)), payloads, strict=True)]
+        self._update(self._points, edge.UpdateOperation.upsert_points(made))
+
+    def _rows(self, vectors: bytes, count: int) -> list[list[float]]:
+        rows = np.frombuffer(vectors, np.float32).reshape(count, -1)
         if rows.shape[1] != self._dimension or not np.isfinite(rows).all():  # the engine stores NaN without a word
             raise Permanent(Cause.EMBEDDING_INVALID, f"{rows.shape[1]} numbers a vector, or not finite")
-        points = [edge.Point(*point) for point in zip(ids, rows.tolist(), payloads, strict=True)]
-        self._update(self._points, edge.UpdateOperation.upsert_points(points))
+        return list(rows.tolist())
+
+    def _point(self, point_id: str, row: list[float], payload: dict[str, Any]) -> Any:
+        """Words are indexed here: the text is at hand, and neither the owner nor a reader waits for it."""
+        vector: dict[str, Any] = {LEXICAL: edge.SparseVector(*sparse.document_vector(words_of(payload)))}
+        if row:
+            vector[""] = row
+        return edge.Point(point_id, vector, payload)
 
     def count(self, doc: str, revision: int) -> int:
-        where = edge.Filter(must=[_is("doc", doc), _is("revision", revision)])
+        where = edge.Filter(must=[is_value("doc", doc), is_value("revision", revision)])
         return int(self._points.count(edge.CountRequest(exact=True, filter=where)))
 
     def vectors(self, doc: str, offset: str | None) -> tuple[list[str], bytes, str | None]:
@@ -69,9 +92,9 @@ class EdgeProcess:
         request = edge.ScrollRequest(
             offset=offset,
             limit=PAGE,
-            filter=edge.Filter(must=[_is("doc", doc)]),
+            filter=edge.Filter(must=[is_value("doc", doc)]),
             with_payload=edge.PayloadSelector.Include(["embed_hash"]),
-            with_vector=True,
+            with_vector=[""],
         )
         records, following = self._points.scroll(request)
         hashes = [record.payload["embed_hash"] for record in records]
@@ -80,21 +103,37 @@ class EdgeProcess:
 
     def sweep(self, doc: str, revision: int, seen: int) -> None:
         where = edge.Filter(
-            must=[_is("doc", doc), edge.FieldCondition("revision", range=edge.RangeFloat(lte=seen))],
-            must_not=[_is("revision", revision)],
+            must=[is_value("doc", doc), within("revision", None, seen)],
+            must_not=[is_value("revision", revision)],
         )
         self._update(self._points, edge.UpdateOperation.delete_points_by_filter(where), grows=False)
 
-    def search(self, vector: bytes, limit: int, tenant: str, docs: list[str], pins: dict[str, int]) -> list[Any]:
-        where = edge.Filter(
-            must=[_is("tenant", tenant), *([_any("doc", docs)] if docs else [])],
-            must_not=[
-                edge.Filter(must=[_is("doc", pinned)], must_not=[_is("revision", at)]) for pinned, at in pins.items()
-            ],
-        )
-        nearest = edge.Query.Nearest(np.frombuffer(vector, np.float32).tolist())
-        found = self._points.query(edge.QueryRequest(limit=limit, query=nearest, filter=where, with_payload=True))
-        return [(hit.score, hit.payload) for hit in found]
+    def search(
+        self, vector: bytes, words: str, conditions: list[Any], pins: list[tuple[str, int]], limit: int
+    ) -> tuple[list[Any], list[Any]]:
+        """The nearest by meaning and the best by words; an empty vector or no words: nothing of that kind."""
+        where = asked_for(conditions, pins)
+        dense = np.frombuffer(vector, np.float32).tolist()
+        terms = sparse.query_vector(words) if words else ([], [])
+        by_meaning = edge.Query.Nearest(dense) if dense else None
+        by_words = edge.Query.Nearest(edge.SparseVector(*terms), using=LEXICAL) if terms[0] else None
+        return self._found(by_meaning, where, limit), self._found(by_words, where, limit)
+
+    def _found(self, query: Any, where: Any, limit: int) -> list[Any]:
+        if query is None:
+            return []
+        found = self._points.query(edge.QueryRequest(limit=limit, query=query, filter=where, with_payload=True))
+        return [(str(hit.id), hit.score, hit.payload) for hit in found]
+
+    def passages(self, stretches: list[tuple[str, int, int, int, int | None]]) -> list[list[dict[str, Any]]]:
+        return [self._stretch(*stretch) for stretch in stretches]
+
+    def _stretch(self, doc: str, revision: int, first: int, last: int, section: int | None) -> list[dict[str, Any]]:
+        must = [is_value("doc", doc), is_value("revision", revision), within("metadata.order", first, last)]
+        must += [] if section is None else [is_value("metadata.section", section)]
+        request = edge.ScrollRequest(limit=last - first + 1, filter=edge.Filter(must=must), with_payload=True)
+        found = [record.payload for record in self._points.scroll(request)[0]]
+        return sorted(found, key=lambda payload: int(payload["metadata"]["order"]))
 
     def heads_page(self, offset: str | None) -> tuple[list[dict[str, Any]], str | None]:
         request = edge.ScrollRequest(offset=offset, limit=PAGE, with_payload=True)
@@ -133,14 +172,29 @@ class EdgeProcess:
             )
 
 
-def _opened(folder: Path, config: Any) -> Any:
+def _agree(folder: Path, about: dict[str, Any]) -> None:
+    """Refuse a folder that was made for another tokenizer or dimension; a new one is given its description."""
+    path = folder / ABOUT
+    if path.exists():
+        made_for = json.loads(path.read_text(encoding="utf-8"))
+    elif (folder / "points").exists():
+        made_for = {}
+    else:
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(about), encoding="utf-8")
+        new.replace(path)
+        return
+    refuse_mismatch(f"the index at {folder}", made_for, about)
+
+
+def _opened(folder: Path, config: Any, indexed: Mapping[str, Any]) -> Any:
     """Load a shard; make it first, under another name until it is whole, when there is none."""
     if not folder.exists():
         making = folder.with_suffix(".new")
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir()
         shard = edge.EdgeShard.create(str(making), config)
-        for name, kind in INDEXED.items():
+        for name, kind in indexed.items():
             shard.update(edge.UpdateOperation.create_field_index(name, kind))
         shard.flush()
         shard.close()
@@ -170,14 +224,6 @@ def _locked(path: Path, wait_s: float) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
-
-
-def _is(key: str, value: str | int) -> Any:
-    return edge.FieldCondition(key, match=edge.MatchValue(value))
-
-
-def _any(key: str, values: list[str]) -> Any:
-    return edge.FieldCondition(key, match=edge.MatchAny(values))
 
 
 def _translated(call: Any) -> Any:

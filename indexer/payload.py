@@ -12,9 +12,20 @@ from typing import Any
 import msgpack
 
 from folio.ids import doc_id_of, point_id, tenant_of
-from folio.records import Box, Chunk, ChunkSet, Hit, PageBox
+from folio.records import BlockKind, Box, Chunk, ChunkSet, Hit, PageBox
+from indexer.conditions import FACTS, facts_of
 
 INT_MAX = (1 << 63) - 1
+OURS = frozenset(
+    (
+        *("source", "doc_id", "title", "uri", "version", "added_ms"),
+        *("page", "page_end", "pages", "headings", "boxes"),
+        *("kind", "order", "section", "chunk_id", "flags"),
+    )
+)
+"""The names in `metadata` that are ours; whatever else is there the producer gave."""
+SHADOWED = "shadowed"
+"""Top level: what of a producer's metadata has a name of ours, so that its hits show it as it was given."""
 
 
 def payload_of(of: ChunkSet, chunk: Chunk) -> dict[str, Any]:
@@ -29,6 +40,7 @@ def payload_of(of: ChunkSet, chunk: Chunk) -> dict[str, Any]:
         "title": str(of.metadata.get("title") or of.name or doc_id),
         "uri": of.uri,
         "version": of.version,
+        "added_ms": of.version // 1000,
         "page": min(chunk.pages, default=None),
         "page_end": max(chunk.pages, default=None),
         "pages": list(chunk.pages),
@@ -36,17 +48,29 @@ def payload_of(of: ChunkSet, chunk: Chunk) -> dict[str, Any]:
         "boxes": [[on.page, on.box.x0, on.box.y0, on.box.x1, on.box.y1] for on in chunk.boxes],
         "kind": chunk.kind.value,
         "order": chunk.order,
+        "section": chunk.section,
         "chunk_id": chunk.chunk_id,
         "flags": flags_of(of, chunk),
     }
+    given = plain(of.metadata)
+    shadowed = {key: value for key, value in given.items() if key in ours}
     return {
         "page_content": chunk.body,
-        "metadata": {**plain(of.metadata), **ours},
+        "metadata": {**given, **ours},
         "doc": of.doc,
         "tenant": tenant_of(of.doc),
         "chunk_id": chunk.chunk_id,
         "embed_hash": chunk.embed_hash,
+        FACTS: facts_of(given),
+        **({SHADOWED: shadowed} if shadowed else {}),
     }
+
+
+def words_of(payload: Mapping[str, Any]) -> str:
+    """What a chunk is found by as words: its text, and those of its headings that are not in it."""
+    body = str(payload["page_content"])
+    above = [heading for heading in payload.get("metadata", {}).get("headings", ()) if heading not in body]
+    return "\n".join([*above, body])
 
 
 def flags_of(of: ChunkSet, chunk: Chunk) -> list[str]:
@@ -57,6 +81,7 @@ def flags_of(of: ChunkSet, chunk: Chunk) -> list[str]:
 
 def hit_of(payload: Mapping[str, Any], score: float) -> Hit:
     facts = payload["metadata"]
+    given = {key: value for key, value in facts.items() if key not in OURS}
     return Hit(
         text=payload["page_content"],
         document=facts["doc_id"],
@@ -66,6 +91,11 @@ def hit_of(payload: Mapping[str, Any], score: float) -> Hit:
         headings=tuple(facts["headings"]),
         score=score,
         flags=tuple(facts["flags"]),
+        chunk_id=payload["chunk_id"],
+        kind=BlockKind(facts["kind"]),
+        source=facts["source"],
+        uri=facts["uri"],
+        metadata={**given, **payload.get(SHADOWED, {})},
     )
 
 

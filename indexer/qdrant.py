@@ -1,25 +1,40 @@
 """The Store on a Qdrant client: a server by its URL, or the client's own memory mode."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from folio.errors import Cause, FolioError, Transient
+from folio.errors import Cause, Transient
 from folio.ids import Doc, head_id
-from indexer.store import Head, Point, Scored, Totals, Vector, Where
+from indexer import sparse
+from indexer.conditions import INTEGERS, KEYWORDS, Test, conditions_of
+from indexer.payload import words_of
+from indexer.store import (
+    LEXICAL,
+    Asked,
+    Found,
+    Head,
+    Point,
+    Scored,
+    Stretch,
+    Totals,
+    Vector,
+    Where,
+    refuse_mismatch,
+)
 
 T = TypeVar("T")
 
 PAGE = 1000
 INDEXED = {
-    "doc": models.PayloadSchemaType.KEYWORD,
-    "tenant": models.PayloadSchemaType.KEYWORD,
-    "revision": models.PayloadSchemaType.INTEGER,
+    **dict.fromkeys(KEYWORDS, models.PayloadSchemaType.KEYWORD),
+    **dict.fromkeys(INTEGERS, models.PayloadSchemaType.INTEGER),
 }
+HEADS_INDEXED = {"seen": models.PayloadSchemaType.INTEGER, "revision": models.PayloadSchemaType.INTEGER}
 
 
 class QdrantStore:
@@ -36,13 +51,16 @@ class QdrantStore:
         self._inline = inline
 
     async def open(self) -> None:
-        dense = models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
-        await self._ask(lambda: self._ensure(self.collection, dense))
-        await self._ask(lambda: self._ensure(self._heads, {}))
+        about = {"tokenizer": sparse.VERSION, "dimension": self._dimension}
+        size, distance = self._dimension, models.Distance.COSINE
+        dense: Any = models.VectorParams(size=size, distance=distance) if size else {}
+        words = {LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        await self._ask(
+            lambda: self._ensure(self.collection, dense, INDEXED, sparse_vectors_config=words, metadata=about)
+        )
+        await self._ask(lambda: self._ensure(self._heads, {}, HEADS_INDEXED))
         config = (await self._ask(lambda: self.client.get_collection(self.collection))).config
-        size = getattr(config.params.vectors, "size", None)
-        if size != self._dimension:
-            raise FolioError(f"collection {self.collection} holds vectors of {size} numbers, not {self._dimension}")
+        refuse_mismatch(f"collection {self.collection}", config.metadata or {}, about)
 
     async def heads(self, docs: Collection[Doc]) -> dict[Doc, Head]:
         ids = [head_id(doc) for doc in docs]
@@ -66,12 +84,7 @@ class QdrantStore:
     async def upsert(self, points: Sequence[Point]) -> None:
         if not points:
             return
-        batch = models.Batch(
-            ids=[point.id for point in points],
-            vectors=np.stack([point.vector for point in points]).tolist(),
-            payloads=[point.payload for point in points],
-        )
-        await self._ask(lambda: self.client.upsert(self.collection, batch))
+        await self._ask(lambda: self.client.upsert(self.collection, _batch(points)))
 
     async def count(self, doc: Doc, revision: int) -> int:
         where = models.Filter(must=[_is("doc", doc), _is("revision", revision)])
@@ -79,9 +92,11 @@ class QdrantStore:
 
     async def vectors(self, doc: Doc) -> dict[str, Vector]:
         found: dict[str, Vector] = {}
+        if not self._dimension:
+            return found
         where = models.Filter(must=[_is("doc", doc)])
-        async for record in self._scroll(self.collection, where, payload=["embed_hash"], vectors=True):
-            found[(record.payload or {})["embed_hash"]] = np.asarray(record.vector, np.float32)
+        async for record in self._scroll(self.collection, where, payload=["embed_hash"], vectors=[""]):
+            found[(record.payload or {})["embed_hash"]] = _dense(record)
         return found
 
     async def sweep(self, head: Head) -> None:
@@ -91,18 +106,32 @@ class QdrantStore:
         )
         await self._ask(lambda: self.client.delete(self.collection, where))
 
-    async def search(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
-        must: list[models.Condition] = [_is("tenant", where.tenant)]
-        must += [_any("doc", where.docs)] if where.docs else []
-        must_not: list[models.Condition] = [
-            models.Filter(must=[_is("doc", doc)], must_not=[_is("revision", revision)])
-            for doc, revision in where.pins.items()
+    async def search(self, asked: Asked, where: Where, *, limit: int) -> Found:
+        terms = sparse.query_vector(asked.words) if asked.words else ([], [])
+        lists: dict[str, models.QueryRequest] = {}
+        if asked.vector is not None:
+            lists["dense"] = _request(asked.vector.tolist(), None, where, limit=limit)
+        if terms[0]:
+            vector = models.SparseVector(indices=terms[0], values=terms[1])
+            lists["lexical"] = _request(vector, LEXICAL, where, limit=limit)
+        if not lists:
+            return Found()
+        answers = await self._ask(lambda: self.client.query_batch_points(self.collection, list(lists.values())))
+        return Found(**{name: _scored(answer) for name, answer in zip(lists, answers, strict=True)})
+
+    async def passages(self, stretches: Sequence[Stretch]) -> list[list[dict[str, Any]]]:
+        return [await self._stretch(stretch) for stretch in stretches]
+
+    async def _stretch(self, stretch: Stretch) -> list[dict[str, Any]]:
+        between = models.Range(gte=stretch.first, lte=stretch.last)
+        must: list[models.Condition] = [_is("doc", stretch.doc), _is("revision", stretch.revision)]
+        must += [models.FieldCondition(key="metadata.order", range=between)]
+        must += [] if stretch.section is None else [_is("metadata.section", stretch.section)]
+        where = models.Filter(must=must)
+        found = [
+            record.payload or {} async for record in self._scroll(self.collection, where, payload=True, vectors=[])
         ]
-        asked = models.Filter(must=must, must_not=must_not)
-        found = await self._ask(
-            lambda: self.client.query_points(self.collection, vector.tolist(), query_filter=asked, limit=limit)
-        )
-        return [Scored(point.score, point.payload or {}) for point in found.points]
+        return sorted(found, key=lambda payload: int(payload["metadata"]["order"]))
 
     async def flush(self) -> None:
         """Nothing to do: each write was acknowledged after the server's log was on disk (wait=true)."""
@@ -113,7 +142,7 @@ class QdrantStore:
         return Totals(points.count, heads.count)
 
     async def all_heads(self) -> AsyncIterator[Head]:
-        async for record in self._scroll(self._heads, None, payload=True, vectors=False):
+        async for record in self._scroll(self._heads, None, payload=True, vectors=[]):
             yield Head.of(record.payload or {})
 
     async def maintain(self, *, quiet_s: float = 30.0) -> bool:
@@ -123,15 +152,17 @@ class QdrantStore:
     async def close(self) -> None:
         await self._ask(self.client.close)
 
-    def _ensure(self, collection: str, vectors: models.VectorParams | dict[str, models.VectorParams]) -> None:
+    def _ensure(
+        self, collection: str, vectors: Any, indexed: Mapping[str, models.PayloadSchemaType], **more: Any
+    ) -> None:
         if self.client.collection_exists(collection):
             return
-        self.client.create_collection(collection, vectors_config=vectors)
-        for key, schema in () if self._inline else INDEXED.items():
+        self.client.create_collection(collection, vectors_config=vectors, **more)
+        for key, schema in () if self._inline else indexed.items():
             self.client.create_payload_index(collection, key, schema)
 
     async def _scroll(
-        self, collection: str, where: models.Filter | None, *, payload: bool | list[str], vectors: bool
+        self, collection: str, where: models.Filter | None, *, payload: bool | list[str], vectors: list[str]
     ) -> AsyncIterator[models.Record]:
         offset: Any = None
         while True:
@@ -143,7 +174,13 @@ class QdrantStore:
                 return
 
     def _page(
-        self, collection: str, where: models.Filter | None, *, offset: Any, payload: bool | list[str], vectors: bool
+        self,
+        collection: str,
+        where: models.Filter | None,
+        *,
+        offset: Any,
+        payload: bool | list[str],
+        vectors: list[str],
     ) -> Callable[[], tuple[list[models.Record], Any]]:
         return lambda: self.client.scroll(
             collection, where, limit=PAGE, offset=offset, with_payload=payload, with_vectors=vectors
@@ -160,8 +197,45 @@ def _is(key: str, value: str | int) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
-def _any(key: str, values: Sequence[str]) -> models.FieldCondition:
-    return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
+def _filter(where: Where) -> models.Filter:
+    """All conditions; of a pinned document only that revision."""
+    must: list[models.Condition] = [
+        models.Filter(should=[_condition(test) for test in tests]) for tests in conditions_of(where)
+    ]
+    other_revisions: list[models.Condition] = [
+        models.Filter(must=[_is("doc", doc)], must_not=[_is("revision", at)]) for doc, at in where.pins.items()
+    ]
+    return models.Filter(must=must, must_not=other_revisions)
+
+
+def _condition(test: Test) -> models.FieldCondition:
+    if test.values:
+        return models.FieldCondition(key=test.key, match=models.MatchAny(any=list(test.values)))
+    return models.FieldCondition(key=test.key, range=models.Range(gte=test.first, lte=test.last))
+
+
+def _request(vector: Any, using: str | None, where: Where, *, limit: int) -> models.QueryRequest:
+    return models.QueryRequest(query=vector, using=using, filter=_filter(where), limit=limit, with_payload=True)
+
+
+def _scored(answer: models.QueryResponse) -> list[Scored]:
+    return [Scored(str(point.id), point.score, point.payload or {}) for point in answer.points]
+
+
+def _batch(points: Sequence[Point]) -> models.Batch:
+    words = [sparse.document_vector(words_of(point.payload)) for point in points]
+    vectors: dict[str, Any] = {LEXICAL: [models.SparseVector(indices=terms, values=by) for terms, by in words]}
+    if points[0].vector is not None:
+        vectors[""] = np.stack([point.vector for point in points if point.vector is not None]).tolist()
+    return models.Batch(
+        ids=[point.id for point in points], vectors=vectors, payloads=[point.payload for point in points]
+    )
+
+
+def _dense(record: models.Record) -> Vector:
+    """A client gives the unnamed vector bare or under its empty name."""
+    vector: Any = record.vector
+    return np.asarray(vector[""] if isinstance(vector, dict) else vector, np.float32)
 
 
 def _translated(error: Exception) -> Exception:

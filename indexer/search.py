@@ -1,18 +1,24 @@
 """Search that never shows a mix: every document in an answer appears as exactly one whole revision."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 
 from folio.errors import FolioError
 from folio.ids import TENANT_DEFAULT, Doc, doc_of
 from folio.records import Hit, Question
-from indexer.embedding import Embedder, verified
+from indexer.context import stretches_of, with_context
+from indexer.embedding import Embedder, Vectors, verified
+from indexer.fusion import Ranked, Weights, fused
 from indexer.payload import hit_of
-from indexer.store import Scored, Store, Vector, Where
+from indexer.store import Asked, Found, Scored, Store, Where
 
+CANDIDATES = 50
+"""Of each list, before they become one."""
 ROUNDS_MAX = 8
 REMEMBERED_MAX = 100_000
+QUESTIONS_MAX = 1024
+"""Questions whose vectors are remembered: the same ones come again, page by page and user by user."""
 
 
 class BadQuestion(FolioError, ValueError):
@@ -23,37 +29,94 @@ class Searcher:
     """Answers questions from one generation.
 
     A revision is whole in the store from the moment it is visible until it is not. So a document's hits are right
-    when its head named their revision before the search began and still does after it. Heads are remembered from
-    search to search; only a document that is met for the first time, or has moved, costs a second round.
+    when its head named their revision before the search began and still does after it, in whichever list they are
+    and in however many requests those were made. Heads are remembered from search to search; only a document that
+    is met for the first time, or has moved, costs a second round.
     """
 
-    def __init__(self, store: Store, embedder: Embedder) -> None:
+    def __init__(self, store: Store, embedder: Embedder, weights: Weights | None = None) -> None:
         self._store = store
         self._embedder = embedder
+        self._weights = weights or Weights()
         self._clock = count(1)
         self._known: dict[Doc, tuple[int, int]] = {}
+        self._vectors: dict[str, Vectors] = {}
+
+    @property
+    def note(self) -> str:
+        """What a reader of the answers should know about this index; empty when there is nothing to say."""
+        if self._embedder.dimension:
+            return ""
+        return "no embedder (indexer.embedder = none): passages are found by their words only"
 
     async def search(self, question: Question, *, tenant: str = TENANT_DEFAULT) -> list[Hit]:
         """The `k` best passages, best first; empty when nothing is indexed. Raises BadQuestion."""
-        if not question.question.strip():
-            raise BadQuestion("the question is empty: ask for something")
-        vector = await self._embedder.query(question.question)
-        verified(vector.reshape(1, -1), count=1, dimension=self._embedder.dimension)
-        where = Where(tenant, tuple(doc_of(tenant, document) for document in question.filters.documents))
-        return [hit_of(found.payload, found.score) for found in await self.nearest(vector, where, limit=question.k)]
+        asked = await self._asked(question)
+        docs = tuple(doc_of(tenant, document) for document in question.filters.documents)
+        where = Where(tenant, docs, question.filters)
+        both = asked.vector is not None and bool(asked.words)
+        for _ in range(ROUNDS_MAX):
+            found = await self.nearest(asked, where, limit=max(CANDIDATES, question.k) if both else question.k)
+            best = fused(found, self._weights, both=both)[: question.k]
+            hits = await self._hits(question, best)
+            if hits is not None:
+                return hits
+        return [hit_of(one.point.payload, one.score) for one in best]
 
-    async def nearest(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
-        """The nearest points of visible revisions, each document as one revision."""
+    async def nearest(self, asked: Asked, where: Where, *, limit: int) -> Found:
+        """The best points of visible revisions, each document as one revision in both lists."""
         for _ in range(ROUNDS_MAX):
             began = next(self._clock)
-            found = await self._store.search(vector, where, limit=limit)
+            found = await self._store.search(asked, where, limit=limit)
             before = dict(where.pins)
-            at = await self._heads({*where.pins, *(hit.doc for hit in found)})
+            at = await self._heads({*where.pins, *(hit.doc for hit in found.every)})
             before |= {doc: at[doc] for doc in at if doc not in before and self._knew(doc, at[doc], began)}
-            if before == at and all(hit.revision == at[hit.doc] for hit in found):
+            if before == at and all(hit.revision == at[hit.doc] for hit in found.every):
                 break
             where = replace(where, pins=at)
-        return [hit for hit in found if before.get(hit.doc) == at[hit.doc] == hit.revision]
+
+        def is_right(hit: Scored) -> bool:
+            return before.get(hit.doc) == at[hit.doc] == hit.revision
+
+        return Found(list(filter(is_right, found.dense)), list(filter(is_right, found.lexical)))
+
+    async def _asked(self, question: Question) -> Asked:
+        words, is_hybrid = question.question.strip(), question.mode == "hybrid"
+        if not words:
+            raise BadQuestion("the question is empty: ask for something")
+        if question.mode == "dense" and not self._embedder.dimension:
+            raise BadQuestion("this index has no vectors (indexer.embedder = none): ask with mode hybrid or lexical")
+        if question.mode == "lexical" or not self._embedder.dimension:
+            return Asked(words=words)
+        return Asked(await self._vector(words), words if is_hybrid else "")
+
+    async def _vector(self, words: str) -> Vectors:
+        vector = self._vectors.pop(words, None)
+        if vector is None:
+            vector = await self._embedder.query(words)
+            verified(vector.reshape(1, -1), count=1, dimension=self._embedder.dimension)
+        self._vectors[words] = vector  # the last one asked for goes last
+        while len(self._vectors) > QUESTIONS_MAX:
+            del self._vectors[next(iter(self._vectors))]
+        return vector
+
+    async def _hits(self, question: Question, best: Sequence[Ranked]) -> list[Hit] | None:
+        """With what was asked for beside the passages; None when a document moved while that was fetched."""
+        points = [one.point for one in best]
+        asked = stretches_of(question, points)
+        fetched = await self._store.passages(asked) if asked else []
+        at = await self._heads({point.doc for point in points}) if asked else {}
+        if any(point.revision != at[point.doc] for point in points if asked):
+            return None
+        hits = []
+        for index, one in enumerate(best):
+            hit = hit_of(one.point.payload, one.score)
+            if asked:
+                hit = with_context(hit, one.point, question, fetched[index :: len(best)])
+            if question.explain:
+                hit = hit.model_copy(update={"explanation": one.explanation(question.question)})
+            hits.append(hit)
+        return hits
 
     async def _heads(self, docs: Iterable[Doc]) -> dict[Doc, int]:
         """The visible revision of each, 0 for none yet; remembered with the time at which it was first known."""

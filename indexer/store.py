@@ -7,10 +7,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from folio.errors import Cause, Permanent
 from folio.ids import Doc, tenant_of
+from folio.records import Filters
 
 Vector = NDArray[np.float32]
 
+LEXICAL = "bm25"
+"""The name of the sparse vector; the dense one has none, as chatbot libraries expect it."""
 POINTS_MAX = 256
 """Points of one upsert: what a search may have to wait for."""
 
@@ -40,10 +44,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One chunk of one revision, as stored. The payload holds doc, tenant, revision, chunk_id and embed_hash."""
+    """One chunk of one revision, as stored. The payload holds doc, tenant, revision, chunk_id and embed_hash.
+
+    `vector` is None where the index has no dense vectors. The words of the payload are the store's to index.
+    """
 
     id: str
-    vector: Vector
+    vector: Vector | None
     payload: dict[str, Any]
 
 
@@ -51,6 +58,7 @@ class Point:
 class Scored:
     """A point that a search found."""
 
+    id: str
     score: float
     payload: dict[str, Any]
 
@@ -65,11 +73,46 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What a search may look at: in `docs`, if any are named. Of a document in `pins`, only that revision's points."""
+    """What a search may look at: in `docs`, if any are named. Of a document in `pins`, only that revision's points.
+
+    `filters.documents` has been resolved to `docs` and is not looked at.
+    """
 
     tenant: str
     docs: tuple[Doc, ...] = ()
+    filters: Filters = field(default_factory=Filters)
     pins: Mapping[Doc, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is looked for: by meaning when there is a `vector`, by words when there are `words`, or both."""
+
+    vector: Vector | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best points by meaning and the best by words, each best first; a point may be in both."""
+
+    dense: Sequence[Scored] = ()
+    lexical: Sequence[Scored] = ()
+
+    @property
+    def every(self) -> list[Scored]:
+        return [*self.dense, *self.lexical]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Neighbouring chunks of one revision, by their order in the document; with `section`, only those of it."""
+
+    doc: Doc
+    revision: int
+    first: int
+    last: int
+    section: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +145,7 @@ class Store(Protocol):
         ...
 
     async def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, at most POINTS_MAX; the same again changes nothing."""
+        """Write points, at most POINTS_MAX, findable by vector and by word; the same again changes nothing."""
         ...
 
     async def count(self, doc: Doc, revision: int) -> int:
@@ -110,15 +153,19 @@ class Store(Protocol):
         ...
 
     async def vectors(self, doc: Doc) -> dict[str, Vector]:
-        """The vectors of all points of the document, by embed_hash."""
+        """The vectors of all points of the document, by embed_hash; none where the index has no dense vectors."""
         ...
 
     async def sweep(self, head: Head) -> None:
         """Delete the document's points that can never be visible again: not of `revision`, and not above `seen`."""
         ...
 
-    async def search(self, vector: Vector, where: Where, *, limit: int) -> list[Scored]:
-        """The nearest points, best first."""
+    async def search(self, asked: Asked, where: Where, *, limit: int) -> Found:
+        """The best `limit` points of each list that is asked for."""
+        ...
+
+    async def passages(self, stretches: Sequence[Stretch]) -> list[list[dict[str, Any]]]:
+        """The payloads of each stretch, in order; nothing where that revision is gone."""
         ...
 
     async def flush(self) -> None:
@@ -136,3 +183,14 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def refuse_mismatch(where: str, made_for: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Raises Permanent: what was indexed by another tokenizer or embedder would be searched for in vain."""
+    for name, ours in about.items():
+        if made_for.get(name) != ours:
+            raise Permanent(
+                Cause.STORE_DOWN,
+                f"{where} was made for {name} {made_for.get(name, 'unknown')}, and this folio has {ours}: it cannot be "
+                "opened. Move it away, and it is built again from the log",
+            )

@@ -121,12 +121,14 @@ class _Swap:
             with effect("indexer.upsert"):
                 await self._store.upsert(points)
 
-    def _point(self, payload: dict[str, Any], vector: Vector) -> Point:
+    def _point(self, payload: dict[str, Any], vector: Vector | None) -> Point:
         revision = self._own.revision
         return Point(stored_id(payload, revision), vector, {**payload, "revision": revision})
 
-    async def _vectors_of(self, chunks: Sequence[Chunk], known: dict[str, Vector]) -> list[Vector]:
-        """Copied from a live point with the same embed_hash; only the rest is embedded."""
+    async def _vectors_of(self, chunks: Sequence[Chunk], known: dict[str, Vector]) -> Sequence[Vector | None]:
+        """Copied from a live point with the same embed_hash; only the rest is embedded. None without an embedder."""
+        if not self._embedder.dimension:
+            return [None] * len(chunks)
         missing = {chunk.embed_hash: chunk for chunk in chunks if chunk.embed_hash not in known}
         known.update(await self._embed(missing))
         return [known[chunk.embed_hash] for chunk in chunks]

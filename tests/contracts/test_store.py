@@ -12,7 +12,7 @@ from folio.ids import Doc, point_id, tenant_of
 from indexer.edge import EdgeStore
 from indexer.memory import MemoryStore
 from indexer.qdrant import QdrantStore
-from indexer.store import Head, Point, Store, Totals, Where
+from indexer.store import Asked, Head, Point, Store, Totals, Where
 
 A, B = Doc("default/a"), Doc("default/b")
 OTHER = Doc("other/a")
@@ -110,7 +110,7 @@ class StoreContract:
 
     async def test_a_search_answers_the_nearest_first(self, store: Store):
         await store.upsert([point(A, "far", 1, 0.0, 1.0), point(A, "near", 1, 1.0, 0.1), point(B, "exact", 1, 1.0)])
-        found = await store.search(vector(1.0), Where("default"), limit=2)
+        found = (await store.search(Asked(vector(1.0)), Where("default"), limit=2)).dense
         assert [hit.payload["chunk_id"] for hit in found] == ["exact", "near"]
         assert found[0].score == pytest.approx(1.0, abs=1e-5)
         assert (found[0].doc, found[0].revision) == (B, 1)
@@ -118,19 +118,21 @@ class StoreContract:
 
     async def test_a_search_stays_in_its_tenant_and_document(self, store: Store):
         await store.upsert([point(A, "x", 1), point(B, "x", 1), point(OTHER, "x", 1)])
-        everything = await store.search(vector(1.0), Where("default"), limit=10)
+        everything = (await store.search(Asked(vector(1.0)), Where("default"), limit=10)).dense
         assert {hit.doc for hit in everything} == {A, B}
-        assert {hit.doc for hit in await store.search(vector(1.0), Where("default", (B,)), limit=10)} == {B}
-        assert await store.search(vector(1.0), Where("default", (OTHER,)), limit=10) == []
+        assert {
+            hit.doc for hit in (await store.search(Asked(vector(1.0)), Where("default", (B,)), limit=10)).dense
+        } == {B}
+        assert (await store.search(Asked(vector(1.0)), Where("default", (OTHER,)), limit=10)).dense == []
 
     async def test_a_pinned_document_appears_as_that_revision_only(self, store: Store):
         await store.upsert([point(A, "x", 1), point(A, "x", 2), point(B, "x", 1), point(B, "x", 2)])
-        found = await store.search(vector(1.0), Where("default", pins={A: 2}), limit=10)
+        found = (await store.search(Asked(vector(1.0)), Where("default", pins={A: 2}), limit=10)).dense
         assert sorted((hit.doc, hit.revision) for hit in found) == [(A, 2), (B, 1), (B, 2)]
-        assert await store.search(vector(1.0), Where("default", (A,), pins={A: 9}), limit=10) == []
+        assert (await store.search(Asked(vector(1.0)), Where("default", (A,), pins={A: 9}), limit=10)).dense == []
 
     async def test_an_empty_store_answers_nothing(self, store: Store):
-        assert await store.search(vector(1.0), Where("default"), limit=10) == []
+        assert (await store.search(Asked(vector(1.0)), Where("default"), limit=10)).dense == []
         assert await store.totals() == Totals(0, 0)
         await store.flush()
         await store.sweep(Head(A, 1, 1))

@@ -13,11 +13,11 @@ from typing import Any
 
 from folio import topics
 from folio.errors import FolioError
-from folio.ids import Doc, page_key, sha256, tenant_of
+from folio.ids import Doc, page_key, sha256
 from folio.log import Record
 from folio.records import Page
 from folio.settings import Settings, load
-from indexer.store import Where
+from indexer.store import Stretch
 from infra.folder_blobs import FOLDER_OF_UNFINISHED
 from infra.intake import Named
 from infra.run import Owner, open_owner
@@ -122,14 +122,12 @@ async def contents(data: Path) -> dict[str, Any]:
 
 async def shown(owner: Owner) -> AsyncIterator[tuple[str, ...]]:
     """Every visible chunk with its place."""
-    anything = await owner.parts.embedder.query("anything")
     store = owner.parts.store
     async for head in store.all_heads():
-        where = Where(tenant=tenant_of(head.doc), docs=(head.doc,), pins={head.doc: head.revision})
-        for point in await store.search(anything, where, limit=10_000):
-            metadata = point.payload["metadata"]
+        for payload in (await store.passages([Stretch(head.doc, head.revision, 0, 10_000)]))[0]:
+            metadata = payload["metadata"]
             place = (str(metadata["pages"]), str(metadata["boxes"]), str(metadata["headings"]))
-            yield (head.doc, point.payload["chunk_id"], point.payload["page_content"], *place)
+            yield (head.doc, payload["chunk_id"], payload["page_content"], *place)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from folio.ids import Doc
 from indexer import edge_process
 from indexer.edge import EdgeStore
 from indexer.edge_process import EdgeProcess
-from indexer.store import Head, Point, Totals, Where
+from indexer.store import Asked, Head, Point, Totals, Where
 
 DOC = Doc("default/a")
 
@@ -155,7 +155,8 @@ async def test_maintenance_waits_for_quiet_and_changes_no_answer(tmp_path: Path)
     assert not await store.maintain(quiet_s=60)
     await store.maintain(quiet_s=0)
     assert await store.totals() == Totals(200, 0)
-    assert len(await store.search(points(1)[0].vector, Where("default"), limit=5)) == 5
+    found = await store.search(Asked(points(1)[0].vector, "x"), Where("default"), limit=5)
+    assert (len(found.dense), len(found.lexical)) == (5, 5)
     await store.close()
 
 

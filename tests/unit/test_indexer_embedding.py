@@ -118,11 +118,15 @@ def test_a_folder_that_lacks_what_is_needed_is_refused(tmp_path: Path, files: di
 
 def test_a_generation_differs_with_chunker_and_embedder():
     embedders = ("minilm", "hash", "BAAI/bge-m3", "/models/bge-m3")
-    names = {generation_name(chunker, embedder) for chunker in ("v1", "v2") for embedder in embedders}
+    names = {generation_name(chunker, embedder, "t1") for chunker in ("v1", "v2") for embedder in embedders}
     assert len(names) == 8
     assert all(len(collection_name(name)) < 64 and "/" not in name for name in names)
-    assert generation_name("v1", "minilm") == generation_name("v1", "minilm")
-    assert generation_name("v1", "模型").startswith("model-")
+    assert (
+        generation_name("v1", "minilm", "t1")
+        == generation_name("v1", "minilm", "t1")
+        != generation_name("v1", "minilm", "t2")
+    )
+    assert generation_name("v1", "模型", "t1").startswith("model-")
 
 
 async def test_the_real_model_embeds_refuses_and_says_so_when_its_process_was_killed():

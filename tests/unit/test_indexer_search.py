@@ -11,7 +11,7 @@ from indexer.embedding import HashEmbedder
 from indexer.memory import MemoryStore
 from indexer.payload import plain
 from indexer.search import Searcher
-from indexer.store import Head, Point, Where
+from indexer.store import Asked, Head, Point, Where
 from indexer.swap import swap
 
 EMBEDDER = HashEmbedder()
@@ -119,7 +119,7 @@ async def test_a_head_that_never_rests_still_gets_an_answer_without_a_mix(store)
 
     await swap(store, EMBEDDER, document(REPORT, "red apple"))
     asked = await EMBEDDER.query("red apple")
-    assert await Searcher(Restless(), EMBEDDER).nearest(asked, Where("default"), limit=5) == []
+    assert (await Searcher(Restless(), EMBEDDER).nearest(Asked(asked, "apple"), Where("default"), limit=5)).every == []
 
 
 async def test_a_quiet_document_costs_one_search_after_the_first_time(store):
@@ -148,7 +148,7 @@ async def test_a_producers_metadata_is_kept_and_replaces_nothing_of_ours(store):
     metadata = {"department": "R&D", "page": 99, "title": "The title", "huge": 1 << 80, "odd": [math.nan, {"x": None}]}
     await swap(store, EMBEDDER, document(REPORT, "text", metadata=metadata, name="Report 2026.pdf", uri="file:///r"))
     asked = await EMBEDDER.query("text")
-    (found,) = await store.search(asked, Where("default"), limit=1)
+    (found,) = (await store.search(Asked(asked), Where("default"), limit=1)).dense
     facts = found.payload["metadata"]
     assert (facts["department"], facts["page"], facts["title"]) == ("R&D", 3, "The title")
     assert (facts["source"], facts["uri"], facts["doc_id"]) == ("Report 2026.pdf", "file:///r", "report.pdf")

@@ -11,20 +11,20 @@ import pytest
 
 from folio.errors import Cause, FolioError, Permanent
 from folio.ids import Doc, chunk_id, sha256
-from folio.records import BlockKind, Box, Chunk, ChunkSet, PageBox, Question
+from folio.records import BlockKind, Box, Chunk, ChunkSet, Filters, PageBox, Question
 from indexer.edge import EdgeStore
 from indexer.embedding import HashEmbedder
 from indexer.memory import MemoryStore
 from indexer.payload import payload_of
 from indexer.search import Searcher
-from indexer.store import Head, Store, Totals, Where
+from indexer.store import Asked, Found, Head, Store, Totals, Where
 from indexer.swap import swap
 
 DOC = Doc("default/a.pdf")
 EMBEDDER = HashEmbedder()
 
 
-def chunk_set(*bodies: str, revision: int, doc: Doc = DOC, **facts: Any) -> ChunkSet:
+def chunk_set(*bodies: str, revision: int, doc: Doc = DOC, ordered: bool = False, **facts: Any) -> ChunkSet:
     chunks = tuple(
         Chunk(
             chunk_id=chunk_id(doc, body, 0),
@@ -33,8 +33,9 @@ def chunk_set(*bodies: str, revision: int, doc: Doc = DOC, **facts: Any) -> Chun
             kind=BlockKind.PARAGRAPH,
             pages=(1,),
             boxes=(PageBox(page=1, box=Box(x0=0, y0=0, x1=1, y1=0.5)),),
+            order=order if ordered else 0,
         )
-        for body in bodies
+        for order, body in enumerate(bodies)
     )
     return ChunkSet(**{"doc": doc, "version": 1, "revision": revision, "chunks": chunks, **facts})
 
@@ -56,8 +57,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def shown(store: Store, doc: Doc = DOC) -> set[str]:
-    found = await Searcher(store, EMBEDDER).nearest(await EMBEDDER.query("a"), Where("default", (doc,)), limit=100)
-    return {hit.payload["page_content"] for hit in found}
+    asked = Asked(await EMBEDDER.query("a"))
+    found = await Searcher(store, EMBEDDER).nearest(asked, Where("default", (doc,)), limit=100)
+    return {hit.payload["page_content"] for hit in found.dense}
 
 
 class Counting(HashEmbedder):
@@ -208,6 +210,13 @@ class Schedule:
         self.tasks.add(task)
         return task
 
+    async def search(self, asked: Asked, where: Where, *, limit: int) -> Found:
+        """Each list in a request of its own: anything may happen between the two."""
+        one, other = Asked(asked.vector), Asked(words=asked.words)
+        dense = await self.__getattr__("search")(one, where, limit=limit)
+        lexical = await self.__getattr__("search")(other, where, limit=limit)
+        return Found(dense.dense, lexical.lexical)
+
     def __getattr__(self, name: str) -> Any:
         async def in_turn(*args: Any, **options: Any) -> Any:
             turn = asyncio.get_running_loop().create_future()
@@ -250,22 +259,34 @@ async def read_once(
 ) -> None:
     """Whatever is being written: the best hits of exactly one revision."""
     asked = await EMBEDDER.query(QUESTION)
-    hits = await searcher.nearest(asked, Where("default", (doc,)), limit=limit)
-    bodies, revisions = [hit.payload["page_content"] for hit in hits], {hit.revision for hit in hits}
+    found = await searcher.nearest(Asked(asked, QUESTION), Where("default", (doc,)), limit=limit)
+    revisions = {hit.revision for hit in found.every}
     assert len(revisions) <= 1
     best = {}
     for number, texts in contents.items():
         rows = await EMBEDDER.documents(texts)
         best[number] = {texts[index] for index in np.argsort(-(rows @ asked), kind="stable")[:limit]}
-    allowed = [best[number] for number in revisions or contents]
-    assert set(bodies) in allowed, (bodies, revisions, contents)
+    bodies = {hit.payload["page_content"] for hit in found.dense}
+    assert bodies in [best[number] for number in revisions or contents], (bodies, revisions, contents)
+    of_words = {hit.payload["page_content"] for hit in found.lexical}
+    assert any(of_words <= set(contents[n]) and len(of_words) == len(best[n]) for n in revisions or contents)
+    await read_with_context(searcher, doc, contents)
+
+
+async def read_with_context(searcher: Searcher, doc: Doc, contents: dict[int, list[str]]) -> None:
+    """A hit and all that stands around it: one whole revision, in its order."""
+    filters = Filters(documents=(doc.partition("/")[2],))
+    for hit in await searcher.search(Question(question=QUESTION, k=1, neighbours=5, section=True, filters=filters)):
+        whole = "\n\n".join(part for part in (hit.before, hit.text, hit.after) if part)
+        assert whole.split("\n\n") in contents.values()
+        assert hit.section == whole
 
 
 async def run_schedule(store: Store, seed: int) -> None:
     rng = random.Random(seed)
     doc = Doc(f"default/{seed}")
     contents = texts_of(rng, 4)
-    sets = {r: chunk_set(*texts, revision=r, doc=doc) for r, texts in contents.items()}
+    sets = {r: chunk_set(*texts, revision=r, doc=doc, ordered=True) for r, texts in contents.items()}
     await swap(store, EMBEDDER, sets[1])
     schedule, crashes = Schedule(store), rng.randint(0, 3)
     limit = rng.choice([1, 2, 9])
