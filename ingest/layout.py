@@ -16,6 +16,9 @@ LEADER = "…"
 _LEADERS = re.compile(r"(?:\s*[.·…]){5,}\s*")
 SPACE_EMS = 0.15
 _SAME_LINE = 0.5
+_NOTE_SIZE = 0.85
+_END_SLACK = 0.15
+_DROP_CAP = 1.6
 _GUTTER_EMS = 0.7
 _GUTTER_CROSSED_AT_ONCE = 0.06
 _GUTTER_CROSSED_MAX = 0.2
@@ -27,13 +30,18 @@ _BAND_EMS = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A run of text on one baseline, without a wide gap in it. `pieces`: what it was joined of, when of several."""
+    """A run of text on one baseline, without a wide gap in it.
+
+    `pieces`: what it was joined of, when of several. `noted`: it begins with a raised or small mark, as a footnote.
+    """
 
     text: str
     box: Rect
     size: float
     bold: bool = False
     mono: bool = False
+    font: str = ""
+    noted: bool = False
     pieces: tuple[tuple[str, Rect], ...] = ()
 
 
@@ -56,6 +64,24 @@ def lines_of(runs: Sequence[Sequence[Span]]) -> list[Line]:
             if line.text.strip(LEADER) and at not in seen:
                 seen.add(at)
                 _append(lines, line)
+    return _with_drop_caps(lines)
+
+
+def _with_drop_caps(lines: list[Line]) -> list[Line]:
+    """A large first letter goes before the word that it begins."""
+    for cap in [line for line in lines if len(line.text) == 1 and line.text.isupper()]:
+        beside = [
+            line
+            for line in lines
+            if cap.size >= _DROP_CAP * line.size
+            and -line.size / 4 <= line.box[0] - cap.box[2] <= line.size
+            and cap.box[1] - line.size / 2 <= line.box[1] < cap.box[3]
+        ]
+        if beside:
+            first = min(beside, key=lambda line: line.box[1])
+            space = "" if first.text[:1].islower() or first.text[:1] in "'\u2019" else " "
+            whole = replace(first, text=cap.text + space + first.text, pieces=())
+            lines = [whole if line is first else line for line in lines if line is not cap]
     return lines
 
 
@@ -85,6 +111,8 @@ def _append(lines: list[Line], line: Line) -> None:
             size=longer.size,
             bold=first.bold and second.bold,
             mono=first.mono and second.mono,
+            font=longer.font,
+            noted=first.noted or first.size < _NOTE_SIZE * second.size,
             pieces=pieces_of(first) + pieces_of(second),
         )
     else:
@@ -92,16 +120,31 @@ def _append(lines: list[Line], line: Line) -> None:
 
 
 def _joined(before: str, last: Span | Line, new: Span | Line) -> bool:
+    if _is_drop_cap(before, last, new):
+        return False
     ems = MARKER_APART_EMS if MARKER.match(before) else APART_EMS
     em = max(last.size, new.size)
     beside = _gap(last.box, new.box) <= ems * em and _overlap(last.box, new.box) <= em / 2
     return beside and same_row(last.box, new.box)
 
 
+def _is_drop_cap(before: str, last: Span | Line, new: Span | Line) -> bool:
+    """One large letter, with the lines of its paragraph beside it."""
+    return last.size >= _DROP_CAP * new.size and len(before.strip()) == 1 and before.strip().isupper()
+
+
 def same_row(one: Rect, other: Rect) -> bool:
     """They overlap by half of the lower one's height."""
     common = min(one[3], other[3]) - max(one[1], other[1])
     return common > _SAME_LINE * max(0.1, min(one[3] - one[1], other[3] - other[1]))
+
+
+def box_of(items: Sequence[P]) -> Rect:
+    """The box around all of them."""
+    box = items[0].box
+    for item in items[1:]:
+        box = union(box, item.box)
+    return box
 
 
 def pieces_of(line: Line) -> tuple[tuple[str, Rect], ...]:
@@ -146,6 +189,8 @@ def _line(spans: Sequence[Span]) -> Line:
         size=longest.size,
         bold=all(span.bold for span in inked),
         mono=all(span.mono for span in inked),
+        font=longest.font,
+        noted=len(spans) > 1 and (spans[0].raised or spans[0].size < _NOTE_SIZE * longest.size),
         pieces=tuple((span.text, span.box) for span in spans) if len(spans) > 1 else (),
     )
 
@@ -172,7 +217,7 @@ def _between(items: Sequence[P], gutter: float, em: float, depth: int) -> list[l
     band: list[P] = []
     spanning: list[P] = []
     for item in sorted(items, key=lambda item: item.box[1]):
-        if item.box[0] < gutter < item.box[2]:
+        if item.box[0] < gutter < item.box[2] or _ends(spanning, item, items):
             flows += _columns(band, gutter, em, depth)
             band = []
             spanning.append(item)
@@ -183,6 +228,20 @@ def _between(items: Sequence[P], gutter: float, em: float, depth: int) -> list[l
             band.append(item)
     flows += _columns(band, gutter, em, depth)
     return [*flows, rows(spanning)] if spanning else flows
+
+
+def _ends(spanning: Sequence[P], item: P, items: Sequence[P]) -> bool:
+    """The short last line of what spans the columns: close below, at its left edge or middle, alone in its row."""
+    if not spanning:
+        return False
+    above, below = spanning[-1].box, item.box
+    height = below[3] - below[1]
+    if abs(above[3] - above[1] - height) > _END_SLACK * height or not -height / 2 < below[1] - above[3] < height / 2:
+        return False
+    centred = abs(above[0] + above[2] - below[0] - below[2]) <= height
+    if abs(above[0] - below[0]) > height / 2 and not centred:
+        return False
+    return not any(other is not item and same_row(other.box, below) for other in items)
 
 
 def _cut_across(items: Sequence[P], em: float) -> tuple[Sequence[P], Sequence[P]]:

@@ -2,12 +2,14 @@
 
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from folio.errors import Cause, Permanent
+from ingest.ahead import BOOKMARKS_MAX, LINKS_MAX, Ahead
 from ingest.images import to_jpeg
 from ingest.render import Renderer, locked
 from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
@@ -28,7 +30,7 @@ _FLAGS = (
     | pymupdf.TEXT_COLLECT_VECTORS
 )
 _TEXT, _VECTOR = 0, 3
-_BOLD_FONT, _MONO_FONT = 16, 8
+_BOLD_FONT, _MONO_FONT, _RAISED = 16, 8, 1
 _BOLD_CHARS, _FILLED, _STROKED = 8, 16, 32
 _OPAQUE_FROM = 32
 _UPRIGHT_FROM = 0.95
@@ -49,9 +51,15 @@ class MuPdf:
             raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.")
         self.page_count: int = self._file.page_count
         self._drawn = 0
+        self._ahead = Ahead(self._read, self.page_count)
+        self._outline: dict[int, list[tuple[int, str]]] | None = None
 
     def sheet(self, page: int) -> Sheet:
-        """Text, lines and images of one page. One pass for text and drawings: get_drawings would be a second."""
+        """Text, lines and images of one page."""
+        return self._ahead.sheet(page)
+
+    def _read(self, page: int) -> Sheet:
+        """One pass for text and drawings: get_drawings would be a second."""
         opened = self._file[page - 1]
         size = opened.rect
         sheet = Sheet(width=size.width, height=size.height)
@@ -66,7 +74,22 @@ class MuPdf:
                 else:
                     sheet.draw(box, block["color"], stroked=block["stroked"])
         _add_pictures(sheet, opened.get_bboxlog(), turn)
+        link = opened.load_links()
+        while link is not None and len(sheet.links) < LINKS_MAX:
+            if link.uri:
+                sheet.links.append((turn.box(tuple(link.rect)), link.uri))
+            link = link.next
+        sheet.outline = self._bookmarks().get(page, [])
         return sheet
+
+    def _bookmarks(self) -> dict[int, list[tuple[int, str]]]:
+        """Level and title of every bookmark, by page; a broken outline is none."""
+        if self._outline is None:
+            self._outline = {}
+            with suppress(Exception):
+                for level, title, page in self._file.get_toc(simple=True)[:BOOKMARKS_MAX]:
+                    self._outline.setdefault(page, []).append((level, title))
+        return self._outline
 
     def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]:
         """One page as JPEG. The scale follows from the edge, so no page size makes it large."""
@@ -131,6 +154,9 @@ def _spans(line: dict[str, Any], turn: _Turn) -> list[Span]:
             colour=span["color"],
             painted=bool(span["char_flags"] & (_FILLED | _STROKED)) and span["alpha"] >= _OPAQUE_FROM,
             upright=upright,
+            vertical=line["wmode"] == 1,
+            raised=bool(span["flags"] & _RAISED),
+            font=span["font"],
         )
         for span in line["spans"]
     ]

@@ -132,6 +132,7 @@ class _Style:
     colour: int
     painted: bool
     upright: bool
+    font: str
 
 
 class _Characters:
@@ -163,6 +164,7 @@ class _Characters:
                     colour=style.colour,
                     painted=style.painted,
                     upright=style.upright,
+                    font=style.font,
                 )
             )
         return [line for line in lines if line], unmapped
@@ -229,6 +231,7 @@ class _Characters:
                 alpha >= _OPAQUE_FROM or mode in (raw.FPDF_TEXTRENDERMODE_STROKE, raw.FPDF_TEXTRENDERMODE_STROKE_CLIP)
             ),
             upright=self._turn.upright(matrix.a, matrix.b),
+            font=name,
         )
 
     def _font(self, at: int) -> tuple[str, int]:

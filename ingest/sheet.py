@@ -1,5 +1,6 @@
 """One PDF page as both engines tell it: spans of text, fills, ruling lines and images, as the page is displayed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Rect = tuple[float, float, float, float]
@@ -12,7 +13,10 @@ RULE_POINTS_MAX = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters of one font in one colour on one line. `painted` is False for text that leaves no ink."""
+    """Characters of one font in one colour on one line. `painted` is False for text that leaves no ink.
+
+    `vertical`: its letters stand upright, one below the other. `raised`: set above the line, as a footnote's mark.
+    """
 
     text: str
     box: Rect
@@ -22,6 +26,9 @@ class Span:
     colour: int = 0
     painted: bool = True
     upright: bool = True
+    vertical: bool = False
+    raised: bool = False
+    font: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,8 @@ class Picture:
 class Sheet:
     """What the reader needs to know of a page. `lines` are in the engine's order; `inked`: something is painted.
 
-    `curves` are stroked paths that bend or slant: parts of a drawing, never of a table.
+    `curves` are stroked paths that bend or slant: parts of a drawing, never of a table. `links` are boxes with their
+    addresses, `outline` the bookmarks that point here: level and title. `following` reads the next page, if any.
     """
 
     width: float
@@ -48,6 +56,9 @@ class Sheet:
     pictures: list[Picture] = field(default_factory=list)
     unmapped: int = 0
     inked: bool = False
+    links: list[tuple[Rect, str]] = field(default_factory=list)
+    outline: list[tuple[int, str]] = field(default_factory=list)
+    following: Callable[[], "Sheet | None"] = field(default=lambda: None, repr=False)
 
     def draw(self, box: Rect, colour: int, *, stroked: bool) -> None:
         """Note a drawn line or rectangle: thin ones rule, stroked ones rule with their four edges."""

@@ -199,9 +199,9 @@ def drawing(canvas: Canvas) -> None:
     make.prose(canvas, top=440, lines=3)
 
 
-def test_labels_of_a_drawing_are_one_paragraph_and_no_table(engine: Callable[[Path], Pdf], tmp_path: Path) -> None:
+def test_labels_of_a_drawing_are_one_figure_and_no_table(engine: Callable[[Path], Pdf], tmp_path: Path) -> None:
     (page,) = read(engine, make.pdf(tmp_path / "a.pdf", drawing))
-    assert [kind for kind, _ in kinds(page)] == ["paragraph", "paragraph", "caption", "paragraph"]
+    assert [kind for kind, _ in kinds(page)] == ["paragraph", "figure", "caption", "paragraph"]
     assert kinds(page)[1][1] == "noise (dB) D B A 2 3 4 5 6 suction head (m)"
 
 
@@ -380,7 +380,7 @@ def test_lines_that_every_page_repeats_are_furniture(engine: Callable[[Path], Pd
         make.prose(canvas)
 
     first, second = read(engine, make.pdf(tmp_path / "a.pdf", draw, draw))
-    assert [block["furniture"] for block in first.blocks] == [False, False]
+    assert [block["furniture"] for block in first.blocks] == [False, True]
     assert [block["furniture"] for block in second.blocks] == [False, True]
 
 

@@ -1,0 +1,229 @@
+"""Running heads, feet and page numbers, found on evidence: their place, and what other pages have in that place."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ingest.layout import Line, lines_of, same_row
+from ingest.links import bare
+from ingest.sheet import Rect, Sheet
+
+_BAND = 0.12
+"""Where repetition counts, as a share of the page's height."""
+_EDGE = 0.09
+"""Where a line's own looks count."""
+_ROWS_MAX = 3
+_LARGER = 1.15
+_SMALLER = 0.94
+_SAME_PLACE = 0.02
+_AHEAD = 2
+_KEYS_MAX = 400
+_NUMBERS_KEPT = 40
+_APART_EMS = 0.5
+_FAR_EMS = 1.2
+_PARTS_APART_EMS = 3.0
+_CHARS_MAX = 120
+_FOOT_PARTS, _FOOT_CHARS_MAX, _FOOT_WIDTH = 3, 40, 0.6
+_NUMBER = re.compile(
+    r"^(?:page|seite|p\.|第)?[-\u2013\u2014|\s]*(\d{1,5}|[ivxlc]{1,7})\s*页?(?:\s*(?:/|of|von)\s*\d{1,5})?[-\u2013\u2014|\s]*$",
+    re.IGNORECASE,
+)
+_DIGITS = re.compile(r"\d+")
+_SPACES = re.compile(r"\s+")
+_STAMP = re.compile(
+    r"(?:^|\s)(?:©|\(c\)\s|copyright\b|downloaded\b|download date|all rights reserved|https?://|www\.|doi[:.]|issn\b|"
+    r"page\s+\d|\d+\s*\|\s*page|vol(?:ume|\.)\s*\d|rev(?:ision|\.)[:\s]*\d)",
+    re.IGNORECASE,
+)
+_NOTE = re.compile(r"^(?:\d{1,2}(?=[\s)\]A-Z])|\[\d|[*†‡§¶])")
+_ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A line in some page's margin: at which height, and on which page."""
+
+    middle: float
+    page: int
+
+
+class Margins:
+    """Learns from the pages read so far, and looks ahead in the open file where those say nothing yet."""
+
+    def __init__(self) -> None:
+        self._page = 0
+        self._texts: dict[str, list[_Seen]] = {}
+        self._numbers: list[tuple[int, _Seen]] = []
+
+    def part(self, lines: Sequence[Line], sheet: Sheet, body: float) -> tuple[list[Line], list[Line]]:
+        """The page's furniture, and all the rest. What is larger than running text is a heading and stays."""
+        self._page += 1
+        rows = [row for top in (True, False) for row in _edge_rows(lines, sheet.height, top=top, body=body)]
+        ahead = _Ahead(sheet, self._page)
+        taken: set[int] = set()
+        for row in rows:
+            inner = _gap_inwards(row, [line for line in lines if id(line) not in taken], sheet.height)
+            if inner < _APART_EMS * body:  # a paragraph's own lines, however often they come
+                continue
+            for line in row:
+                if self._repeated(line, sheet.height) or ahead.has(line) or self._is_number(line, sheet.height, ahead):
+                    taken.add(id(line))
+            if (self._page == 1 or _is_stamp(row)) and _looks_like_furniture(row, inner, sheet, body):
+                taken |= {id(line) for line in row}
+        self._learn([line for row in rows for line in row], sheet.height)
+        return [line for line in lines if id(line) in taken], [line for line in lines if id(line) not in taken]
+
+    def _repeated(self, line: Line, height: float) -> bool:
+        middle = _middle(line, height)
+        return any(abs(seen.middle - middle) <= _SAME_PLACE for seen in self._texts.get(_key(line), ()))
+
+    def _is_number(self, line: Line, height: float, ahead: "_Ahead") -> bool:
+        """A number that other pages count on from or up to; on a page without others, one that stands apart."""
+        value = _number(line)
+        if value is None:
+            return False
+        middle = _middle(line, height)
+        others = [*self._numbers, *ahead.numbers()]
+        near = [(other, seen.page) for other, seen in others if abs(seen.middle - middle) <= _SAME_PLACE]
+        return not near or any(other - value == page - self._page for other, page in near)
+
+    def _learn(self, lines: Sequence[Line], height: float) -> None:
+        for line in lines:
+            seen = _Seen(_middle(line, height), self._page)
+            value = _number(line)
+            if value is not None:
+                self._numbers = [*self._numbers[-_NUMBERS_KEPT:], (value, seen)]
+            places = self._texts.get(_key(line))
+            if places is not None:
+                places[:] = [*places[-3:], seen]
+            elif len(self._texts) < _KEYS_MAX:
+                self._texts[_key(line)] = [seen]
+
+
+class _Ahead:
+    """The margins of the next pages, read only when asked for."""
+
+    def __init__(self, sheet: Sheet, page: int) -> None:
+        self._sheet = sheet
+        self._page = page
+        self._found: list[tuple[Line, _Seen]] | None = None
+
+    def has(self, line: Line) -> bool:
+        middle, key = _middle(line, self._sheet.height), _key(line)
+        return any(abs(seen.middle - middle) <= _SAME_PLACE and _key(other) == key for other, seen in self._lines())
+
+    def numbers(self) -> list[tuple[int, _Seen]]:
+        return [(value, seen) for line, seen in self._lines() if (value := _number(line)) is not None]
+
+    def _lines(self) -> list[tuple[Line, _Seen]]:
+        if self._found is None:
+            self._found = []
+            sheet: Sheet | None = self._sheet
+            for step in range(1, _AHEAD + 1):
+                sheet = sheet.following() if sheet is not None else None
+                if sheet is not None:
+                    self._found += [
+                        (line, _Seen(_middle(line, sheet.height), self._page + step)) for line in margin_lines(sheet)
+                    ]
+        return self._found
+
+
+def margin_lines(sheet: Sheet) -> list[Line]:
+    """The lines in the top and bottom margin of a page that is not read yet."""
+    low, high = _BAND * sheet.height, (1 - _BAND) * sheet.height
+    runs = [
+        [span for span in run if span.upright and (span.box[3] <= low or span.box[1] >= high)] for run in sheet.lines
+    ]
+    return lines_of([run for run in runs if run])
+
+
+def _edge_rows(lines: Sequence[Line], height: float, *, top: bool, body: float) -> list[list[Line]]:
+    """The outermost rows within the band, the inmost first; only what lies outside of any large line."""
+    inside = [line for line in lines if (line.box[3] <= _BAND * height if top else line.box[1] >= (1 - _BAND) * height)]
+    inside.sort(key=lambda line: line.box[1] if top else -line.box[3])
+    rows: list[list[Line]] = []
+    for line in inside:
+        if rows and same_row(rows[-1][0].box, line.box):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    large = (at for at, row in enumerate(rows) if max(line.size for line in row) > _LARGER * body)
+    return rows[: min(_ROWS_MAX, next(large, _ROWS_MAX))][::-1]
+
+
+def _gap_inwards(row: Sequence[Line], lines: Sequence[Line], height: float) -> float:
+    """White between a row in the margin and the nearest line towards the middle of the page."""
+    own = {id(line) for line in row}
+    top, bottom = min(line.box[1] for line in row), max(line.box[3] for line in row)
+    if bottom < height / 2:
+        gaps = [line.box[1] - bottom for line in lines if id(line) not in own and line.box[3] > bottom]
+    else:
+        gaps = [top - line.box[3] for line in lines if id(line) not in own and line.box[1] < top]
+    return min(gaps, default=height)
+
+
+def _looks_like_furniture(row: Sequence[Line], inner: float, sheet: Sheet, body: float) -> bool:
+    """Without other pages to compare: at the very edge, apart from the text, short, and set as such lines are."""
+    top, bottom = min(line.box[1] for line in row), max(line.box[3] for line in row)
+    chars = sum(len(line.text) for line in row)
+    size = max(line.size for line in row)
+    if len(row) > 1 and _is_footer_row(row, sheet):
+        return inner >= _APART_EMS * body
+    inside = _EDGE * sheet.height < bottom and top < (1 - _EDGE) * sheet.height
+    if inside or inner < _FAR_EMS * body or chars > _CHARS_MAX or size > _LARGER * body or _NOTE.match(row[0].text):
+        return False
+    if len(row) > 1 and _in_parts(row):
+        return True
+    return size <= 1.02 * body and (size <= _SMALLER * body or _is_stamp(row) or _is_ruled(row, sheet))
+
+
+def _is_footer_row(row: Sequence[Line], sheet: Sheet) -> bool:
+    """Short texts at the left, in the middle and at the right, where no table stands above them."""
+    if len(row) < _FOOT_PARTS or not _in_parts(row) or max(len(line.text) for line in row) > _FOOT_CHARS_MAX:
+        return False
+    left, right = min(line.box[0] for line in row), max(line.box[2] for line in row)
+    return right - left >= _FOOT_WIDTH * sheet.width
+
+
+def _is_stamp(row: Sequence[Line]) -> bool:
+    return any(_STAMP.search(bare(line.text)) for line in row)
+
+
+def _in_parts(row: Sequence[Line]) -> bool:
+    """Texts at the left and at the right of the page, far from each other."""
+    across = sorted(row, key=lambda line: line.box[0])
+    return all(right.box[0] - left.box[2] >= _PARTS_APART_EMS * left.size for left, right in pairwise(across))
+
+
+def _is_ruled(row: Sequence[Line], sheet: Sheet) -> bool:
+    """A rule as wide as half the page parts it from the text."""
+    top, bottom = min(line.box[1] for line in row), max(line.box[3] for line in row)
+    near: tuple[float, float] = (bottom - 1, bottom + 14) if bottom < sheet.height / 2 else (top - 14, top + 1)
+    return any(_is_level(rule, sheet.width) and near[0] <= rule[1] <= near[1] for rule in sheet.rules[:400])
+
+
+def _is_level(rule: Rect, width: float) -> bool:
+    return rule[2] - rule[0] >= width / 2 and rule[3] - rule[1] <= 3
+
+
+def _middle(line: Line, height: float) -> float:
+    return (line.box[1] + line.box[3]) / 2 / max(1.0, height)
+
+
+def _key(line: Line) -> str:
+    return _SPACES.sub("", _DIGITS.sub("0", bare(line.text))).casefold()
+
+
+def _number(line: Line) -> int | None:
+    found = _NUMBER.match(bare(line.text))
+    if not found:
+        return None
+    text = found[1].lower()
+    return int(text) if text.isdecimal() else _roman(text)
+
+
+def _roman(text: str) -> int:
+    values = [_ROMAN[letter] for letter in text]
+    pairs = zip(values, [*values[1:], 0], strict=True)
+    return sum(-value if value < following else value for value, following in pairs)

@@ -1,0 +1,171 @@
+"""What sizes and weights mean in one document: its running text, and a rank for every style that headings have."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingest.layout import Line
+from ingest.links import bare
+
+BODY_DEFAULT = 10.0
+CAPTION = re.compile(
+    r"^[\[(]?(?:Figures?|Figs?\.|Tables?|Tab\.|Chart|Exhibit|Scheme|Plate|Listing|Algorithm|Abbildung|Abb\.|Tabelle|"
+    r"Figura|Tabla|Tableau|图|表|圖|図|그림|표)\s*(?:\d+(?:[.-]\d+)*|[A-Z]\.?\d+|[IVX]+)[a-z]?"
+    r"(?=\s*[.:\uff1a|\u2013\u2014)\]]|\s+[^a-z\s]|\s*$)"
+)
+NUMBERING = re.compile(r"^(?:Chapter\s+|Section\s+)?((?:\d{1,2}|[A-Z](?=\.\d))(?:\.\d{1,2})*)[.)]?\s+(?=\S*[^\W\d_])")
+_SIZE_STEP = 2
+_RATIOS = ((1.6, 1), (1.3, 2), (1.12, 3))
+_LARGER = 1.12
+_BOLD_LEVEL = 4
+_FIRST_LEVEL_MAX = 2
+_LEVEL_MAX = 6
+_RUNNING_SHARE = 0.15
+_RUNNING_CHARS_MIN = 400
+_RUNNING_LINE_CHARS = 30
+_LONG_LINE_CHARS = 20
+_BOLD_SIZE_MIN = 0.95
+_CAPS_LETTERS_MIN = 4
+_CAPS_CHARS_MAX = 60
+HEADING_CHARS_MAX = 200
+_BOLD_CHARS_MAX = 120
+_LETTERS_SHARE_MIN = 0.5
+_USUAL_SHARE = 0.4
+_RARE_FONT_SHARE = 0.15
+_SET_APART_CHARS_MAX = 80
+_FORMULA = re.compile(r"[=∑∫∏√≤≥≈]")
+_BULLET = re.compile(r"^[•‣◦▪●○■□➢➤✓·\ue000-\uf8ff\ufffd]")
+_SPACES = re.compile(r"\W+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Style:
+    """Ordered from the most to the least prominent: larger, then bold, then the shallower number."""
+
+    smaller: float
+    plain: bool
+    depth: int
+
+
+class Styles:
+    """Learns as pages come. A level once given to a style stays, so that a document's headings agree."""
+
+    def __init__(self) -> None:
+        self._chars: Counter[float] = Counter()
+        self._lines: Counter[float] = Counter()
+        self._kinds: Counter[str] = Counter()
+        self._fonts: Counter[str] = Counter()
+        self._levels: dict[Style, int] = {}
+        self._titles: dict[str, int] = {}
+        self._body = self._running = BODY_DEFAULT
+
+    def note(self, lines: Sequence[Line]) -> None:
+        """Count a page's letters by size and kind."""
+        for line in lines:
+            size = round(line.size * _SIZE_STEP) / _SIZE_STEP
+            count = len(line.text)
+            self._chars[size] += count
+            self._lines[size] += 1
+            self._kinds["bold"] += count * line.bold
+            self._kinds["mono"] += count * line.mono
+            self._fonts[line.font] += count
+        if self._chars:
+            self._body = self._chars.most_common(1)[0][0] or BODY_DEFAULT
+            self._running = max(self._body, self._running_max())
+
+    def _running_max(self) -> float:
+        """The largest size that whole paragraphs are set in: a page of references must not make the text a heading."""
+        total = self._chars.total()
+        return max(
+            (
+                size
+                for size, chars in self._chars.items()
+                if chars >= max(_RUNNING_CHARS_MIN, _RUNNING_SHARE * total)
+                and chars >= _RUNNING_LINE_CHARS * self._lines[size]
+            ),
+            default=0.0,
+        )
+
+    @property
+    def body(self) -> float:
+        return self._body
+
+    @property
+    def chars(self) -> int:
+        return self._chars.total()
+
+    def is_code(self, line: Line) -> bool:
+        """A fixed width means code, unless the whole document is typed in one."""
+        return line.mono and self._kinds["mono"] < _USUAL_SHARE * self._chars.total()
+
+    def outlined(self, outline: Sequence[tuple[int, str]]) -> None:
+        """The bookmarks that point to this page."""
+        self._titles = {plain(title): level for level, title in outline}
+
+    def level(self, line: Line, *, alone: bool, leads: bool) -> int:
+        """The level of a heading, 0 for any other line.
+
+        `alone`: white above it and below; `leads`: short, white above it, and running text close below.
+        """
+        if not self._may_be_heading(line):
+            return 0
+        listed = self._titles.get(plain(line.text), 0)
+        larger = line.size >= _LARGER * self._running
+        by_weight = self._is_bold_heading(line) or ((alone or leads) and _is_in_capitals(line, self._body))
+        if not (larger or listed or by_weight or (leads and self._is_set_apart(line))):
+            return 0
+        return self._levels.get(style := _style(line)) or self._ranked(style, line, listed)
+
+    def _may_be_heading(self, line: Line) -> bool:
+        text = line.text
+        if len(text) > HEADING_CHARS_MAX or self.is_code(line) or _FORMULA.search(text) or _BULLET.match(text):
+            return False
+        letters = sum(letter.isalpha() for letter in text)
+        inked = len(text) - text.count(" ")
+        return letters >= 2 and letters >= _LETTERS_SHARE_MIN * inked and not CAPTION.match(text)
+
+    def _is_bold_heading(self, line: Line) -> bool:
+        if not line.bold or self._kinds["bold"] > _USUAL_SHARE * self._chars.total() > 0:
+            return False
+        fits = line.size >= _BOLD_SIZE_MIN * self._body and len(line.text) <= _BOLD_CHARS_MAX
+        return fits and not bare(line.text).endswith((".", ",", ":", ";"))
+
+    def _is_set_apart(self, line: Line) -> bool:
+        """In a font that running text seldom has, italics for one."""
+        rare = self._fonts[line.font] <= _RARE_FONT_SHARE * self._chars.total()
+        if not rare or line.size < _BOLD_SIZE_MIN * self._body or len(line.text) > _SET_APART_CHARS_MAX:
+            return False
+        text = bare(line.text)
+        return not text.endswith((".", ",", ":", ";", "?", "!")) and not text[:1].islower()
+
+    def _ranked(self, style: Style, line: Line, listed: int) -> int:
+        """By size against the running text, but never deeper than one below the next larger style."""
+        ratio = line.size / self._body
+        level = next((level for least, level in _RATIOS if ratio >= least), _BOLD_LEVEL) + max(0, style.depth - 1)
+        above = [known for other, known in self._levels.items() if other < style]
+        below = [known for other, known in self._levels.items() if other > style]
+        if listed:
+            level = listed + 1
+        level = min(level, max(above) + 1) if above else min(level, _FIRST_LEVEL_MAX)
+        level = max(level, max(above, default=1))
+        level = min(level, min(below, default=_LEVEL_MAX), _LEVEL_MAX)
+        self._levels[style] = level
+        return level
+
+
+def _style(line: Line) -> Style:
+    found = NUMBERING.match(line.text)
+    depth = found[1].count(".") + 1 if found else 1
+    return Style(-round(line.size * _SIZE_STEP) / _SIZE_STEP, not line.bold, depth)
+
+
+def _is_in_capitals(line: Line, body: float) -> bool:
+    if len(line.text) > _CAPS_CHARS_MAX or not line.text.isupper() or line.size < _BOLD_SIZE_MIN * body:
+        return False
+    return sum(letter.isalpha() for letter in line.text) >= _CAPS_LETTERS_MIN and not line.text.endswith((",", ";"))
+
+
+def plain(text: str) -> str:
+    """Letters and digits alone: bookmarks and headings differ in their spaces."""
+    return _SPACES.sub("", bare(text)).casefold()
