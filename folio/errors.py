@@ -60,7 +60,7 @@ _TRANSIENT = frozenset({Cause.ENGINE_DOWN, Cause.EMBEDDER_DOWN, Cause.STORE_DOWN
 _SECURITY = frozenset({Cause.POLICY_DENIED, Cause.HIDDEN_TEXT})
 
 _SENTENCES = {
-    Cause.ENCRYPTED: "The file needs a password: remove it and add the file again.",
+    Cause.ENCRYPTED: "The file needs a password: add it again with --password.",
     Cause.CORRUPT: "The file or page cannot be decoded: export it again from its source.",
     Cause.ZERO_PAGES: "The file opens but holds no page: it is damaged or empty.",
     Cause.TOO_MANY_PAGES: "More pages than ingest.pages_max allows: raise the setting or split the file.",
@@ -69,7 +69,7 @@ _SENTENCES = {
     Cause.RENDER_TIMEOUT: "Opening or drawing it took longer than the time limit: print it to a new PDF.",
     Cause.RENDER_CRASH: "The renderer died on it, with both engines: print it to a new PDF.",
     Cause.RENDER_OOM: "Drawing it needed more memory than ingest.memory_bytes_max: print it to a new PDF.",
-    Cause.UNSUPPORTED_TYPE: "Not a type that folio reads (PDF, JPEG, PNG, WebP, TIFF): convert it first.",
+    Cause.UNSUPPORTED_TYPE: "Not a type that folio reads (PDF, images, HTML, Markdown, text): convert it first.",
     Cause.PAGE_MISSING: "The page was announced but never arrived: send it again.",
     Cause.OCR_LOOP: "The engine repeated itself on this page.",
     Cause.OCR_EMPTY: "The engine found no text on a page that has ink.",

@@ -4,13 +4,18 @@ import io
 from pathlib import Path
 
 from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
     Image,
     ImageOps,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,
+    features,
 )
 
 from folio.errors import Cause, Permanent
@@ -21,23 +26,32 @@ _FORMATS = {
     sniff.PNG: PngImagePlugin.PngImageFile.format,
     sniff.TIFF: TiffImagePlugin.TiffImageFile.format,
     sniff.WEBP: WebPImagePlugin.WebPImageFile.format,
+    sniff.BMP: BmpImagePlugin.BmpImageFile.format,
+    sniff.GIF: GifImagePlugin.GifImageFile.format,
+    sniff.JPEG2000: Jpeg2KImagePlugin.Jpeg2KImageFile.format,
+    sniff.AVIF: AvifImagePlugin.AvifImageFile.format,
+    sniff.HEIC: "HEIF",
 }
+_BUILT_WITH = {sniff.JPEG2000: "jpg_2000", sniff.AVIF: "avif", sniff.WEBP: "webp"}
+_HALVINGS_MAX = 5
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError, KeyError, TypeError)
+"""What decoders raise at bytes that they cannot make sense of, by their own tests and by what was met."""
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the sandbox starts no thread
 
 
 class ImageFile:
-    """An open image file: one page, or as many as a TIFF has frames."""
+    """An open image file: one page, or as many as a TIFF has frames. Of an animation the first frame is the page."""
 
     name = "pillow"
 
     def __init__(self, path: Path, media_type: str, *, pixels_max: int) -> None:
         Image.MAX_IMAGE_PIXELS = None  # our own limit, checked below before anything is decoded
+        self._path = path
+        self._media_type = media_type
         self._pixels_max = pixels_max
-        try:
-            self._file = Image.open(path, formats=[str(_FORMATS[media_type])])
-            frames = getattr(self._file, "n_frames", 1)
-        except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-            raise Permanent(Cause.CORRUPT, f"The image's header cannot be read: {error_text(error)}") from None
-        self.page_count: int = frames if media_type == sniff.TIFF else 1
+        self._file = self._opened()
+        self.page_count = self._frames() if media_type == sniff.TIFF else 1
         self._check_pixels()
 
     def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]:
@@ -46,11 +60,49 @@ class ImageFile:
             if self.page_count > 1 or page > 1:
                 self._file.seek(page - 1)
                 self._check_pixels()
-            self._file.draft("RGB", (edge, edge))
-            self._file.load()
+            self._load(edge)
             return to_jpeg(ImageOps.exif_transpose(self._file), edge=edge, quality=quality)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except _UNREADABLE as error:
             raise Permanent(Cause.CORRUPT, f"The image cannot be decoded: {error_text(error)}") from None
+
+    def _opened(self) -> Image.Image:
+        if not _is_built_with(self._media_type):
+            raise Permanent(
+                Cause.UNSUPPORTED_TYPE,
+                f"This installation's Pillow was built without {self._media_type}: use its wheel.",
+            )
+        try:
+            return Image.open(self._path, formats=[str(_FORMATS[self._media_type])])
+        except (UnidentifiedImageError, *_UNREADABLE) as error:
+            raise Permanent(Cause.CORRUPT, f"The image's header cannot be read: {error_text(error)}") from None
+
+    def _frames(self) -> int:
+        try:
+            return int(getattr(self._file, "n_frames", 1))
+        except _UNREADABLE as error:
+            raise Permanent(Cause.CORRUPT, f"The image's frames cannot be counted: {error_text(error)}") from None
+
+    def _load(self, edge: int) -> None:
+        """Decode; formats that can be decoded smaller at once are, down to twice what is wanted."""
+        if self._media_type == sniff.JPEG2000:
+            self._load_wavelets(edge)
+            return
+        self._file.draft("RGB", (edge, edge))
+        self._file.load()
+
+    def _load_wavelets(self, edge: int) -> None:
+        """JPEG 2000 keeps halved pictures inside: a page needs a sixteenth of the time that the whole would take."""
+        halvings = 0
+        while halvings < _HALVINGS_MAX and max(self._file.size) >> (halvings + 1) >= edge:
+            halvings += 1
+        if halvings and isinstance(self._file, Jpeg2KImagePlugin.Jpeg2KImageFile):
+            try:
+                self._file.reduce = halvings
+                self._file.load()
+                return
+            except _UNREADABLE:  # the file keeps fewer: decode it whole
+                self._file = self._opened()
+        self._file.load()
 
     def _check_pixels(self) -> None:
         width, height = self._file.size
@@ -58,6 +110,16 @@ class ImageFile:
             raise Permanent(
                 Cause.PIXEL_LIMIT, f"{width:,} x {height:,} pixels; ingest.pixels_max is {self._pixels_max:,}."
             )
+
+
+def _is_built_with(media_type: str) -> bool:
+    """HEIC has a library of its own, loaded only when such a file comes; Pillow may be built without some formats."""
+    if media_type == sniff.HEIC:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+        return True
+    return media_type not in _BUILT_WITH or bool(features.check(_BUILT_WITH[media_type]))
 
 
 def to_jpeg(image: Image.Image, *, edge: int, quality: int) -> tuple[bytes, int, int]:

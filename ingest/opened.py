@@ -1,7 +1,7 @@
 """One file open in one sandbox child: what the child says is checked, and whatever goes wrong has its cause."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from folio.child import ChildDied, ChildTimeout, Remote, RemoteError, Zygote
 from folio.errors import Cause, Permanent
 from folio.records import Block, Box
+from ingest import sniff
 from ingest.limits import Limits
 from ingest.marks import Mark, corners
 
@@ -20,6 +21,7 @@ MARKDOWN_CHARS_MAX = 4_000_000
 BLOCKS_MAX = 50_000
 IMAGE_BYTES_MAX = 64 << 20
 HIDDEN_TEXT = Cause.HIDDEN_TEXT.value
+TEXT_ENGINES = {sniff.TEXT: "text", sniff.MARKDOWN: "markdown", sniff.HTML: "html"}
 _JPEG = b"\xff\xd8\xff"
 _FORK_TRIES = 3
 _WENT_WRONG = (ChildTimeout, ChildDied, RemoteError, ValueError, TypeError, LookupError)
@@ -50,6 +52,10 @@ class What:
     path: Path
     media_type: str
     password: str = field(default="", repr=False)
+
+    def read_by(self, engine: str) -> str:
+        """What its pages name as their reader: the engine, or the kind of text that no engine has seen."""
+        return TEXT_ENGINES.get(self.media_type, engine)
 
 
 class Clock:
@@ -99,8 +105,9 @@ class Frame(BaseModel):
 class OpenFile:
     """A child with a file open in it. Every failure is Permanent and leaves the child dead or fit for more."""
 
-    def __init__(self, engine: str, child: Remote, page_count: int, limits: Limits) -> None:
+    def __init__(self, engine: str, child: Remote, page_count: int, what: What, limits: Limits) -> None:
         self.engine = engine
+        self._read_by = what.read_by(engine)
         self.page_count = page_count
         self._child = child
         self._limits = limits
@@ -108,7 +115,7 @@ class OpenFile:
     @classmethod
     async def start(cls, zygote: Zygote, engine: str, what: What, *, limits: Limits, clock: Clock) -> Self:
         """Fork a child and open `what` in it."""
-        child = await _forked(zygote, limits)
+        child = await _forked(zygote, {**asdict(limits), "threads": what.media_type == sniff.HEIC})
         try:
             with clock.runs(), _named():
                 count = await child.call(
@@ -119,7 +126,7 @@ class OpenFile:
         except BaseException:
             child.kill()
             raise
-        return cls(engine, child, count, limits)
+        return cls(engine, child, count, what, limits)
 
     async def pages(
         self, numbers: Sequence[int], *, verify: Sequence[int], clock: Clock
@@ -161,19 +168,19 @@ class OpenFile:
             trusted=read.trusted,
             cause=read.cause,
             detail=read.detail,
-            engine=self.engine,
+            engine=self._read_by,
             flags=(HIDDEN_TEXT,) if read.hidden_text else (),
         )
 
 
-async def _forked(zygote: Zygote, limits: Limits) -> Remote:
+async def _forked(zygote: Zygote, settings: Mapping[str, Any]) -> Remote:
     """A zygote that was killed under us is started again by the next try."""
     for _ in range(_FORK_TRIES - 1):
         try:
-            return await zygote.fork(asdict(limits))
+            return await zygote.fork(settings)
         except (ChildDied, ChildTimeout):
             continue
-    return await zygote.fork(asdict(limits))
+    return await zygote.fork(settings)
 
 
 def _seconds(limits: Limits, clock: Clock) -> float:

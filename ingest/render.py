@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from PIL import Image
 
@@ -18,8 +18,12 @@ from ingest.marks import cut, draw_marks
 from ingest.sheet import Sheet
 from ingest.textlayer import TextLayer
 
+if TYPE_CHECKING:
+    from ingest.textfile import TextFile
+
 _NO_NEW_PRIVS = 38
 _OPEN_FILES_MAX = 64
+_TASKS_MORE = 64
 _ENLARGED_MAX = 3.0
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 Frame = dict[str, Any]
@@ -43,11 +47,12 @@ class Renderer:
 
     open_pdf: ClassVar[PdfOpener]
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, *, threads: bool = False, **limits: Any) -> None:
         self._limits = Limits(**limits)
-        confine(self._limits)
+        confine(self._limits, threads=threads)
         self._pdf: Pdf | None = None
         self._image: ImageFile | None = None
+        self._text: TextFile | None = None
 
     def open(self, path: str, media_type: str, password: str) -> int:
         """Open the file; returns how many pages it has. Raises Permanent naming what is wrong."""
@@ -55,13 +60,16 @@ class Renderer:
             if media_type == sniff.PDF:
                 self._pdf = type(self).open_pdf(Path(path), password)
                 count = self._pdf.page_count
+            elif media_type in sniff.TEXTS:
+                self._text = _text_file(Path(path), media_type)
+                count = self._text.page_count
             else:
                 self._image = ImageFile(Path(path), media_type, pixels_max=self._limits.pixels_max)
                 count = self._image.page_count
         except Exception as error:
             raise _permanent(error, "The file cannot be opened") from None
         if count < 1:
-            raise Permanent(Cause.ZERO_PAGES)
+            raise Permanent(Cause.ZERO_PAGES, "There is no text in it." if self._text else "")
         if count > self._limits.pages_max:
             raise Permanent(Cause.TOO_MANY_PAGES, f"{count:,} pages; ingest.pages_max is {self._limits.pages_max:,}.")
         return count
@@ -84,6 +92,8 @@ class Renderer:
     def _page(self, layer: TextLayer, page: int, *, verified: bool) -> Frame:
         frame: Frame = {"page": page}
         try:
+            if self._text is not None:
+                return frame | self._text.frame(page)
             if self._pdf is not None:
                 frame |= layer.read(self._pdf.sheet(page)).frame()
             if verified or not frame.get("trusted"):
@@ -109,9 +119,13 @@ class Renderer:
             return to_jpeg(cut(picture, crop), edge=self._limits.edge_pixels, quality=self._limits.jpeg_quality)[0]
 
 
-def confine(limits: Limits) -> None:
-    """Give up what a renderer never needs, for good: memory, time, files, processes, new rights, the environment."""
+def confine(limits: Limits, *, threads: bool = False) -> None:
+    """Give up what a renderer never needs, for good: memory, time, files, processes, new rights, the environment.
+
+    `threads`: the decoder of HEIC insists on one, so there is a bound on processes instead of none at all.
+    """
     os.environ.clear()
+    sys.dont_write_bytecode = True
     if sys.platform == "win32":
         return
     import resource
@@ -122,7 +136,7 @@ def confine(limits: Limits) -> None:
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, _OPEN_FILES_MAX),
-        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_NPROC, _tasks_of_ours() + _TASKS_MORE if threads else 0),
         (resource.RLIMIT_CORE, 0),
     ):
         with suppress(ValueError, OSError):  # a system that lacks one still has the others and the wall clock
@@ -131,6 +145,23 @@ def confine(limits: Limits) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _tasks_of_ours() -> int:
+    """The limit on processes counts every thread of this user, so those that run already must be allowed for."""
+    count = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError, ValueError):
+            if status.stat().st_uid == os.getuid():
+                count += int(status.read_text().partition("\nThreads:")[2].split(maxsplit=1)[0])
+    return count
+
+
+def _text_file(path: Path, media_type: str) -> "TextFile":
+    """Imported only in a child that opens one: the zygote loads the PDF engine and nothing else."""
+    from ingest.textfile import TextFile
+
+    return TextFile(path, media_type)
 
 
 def locked(password: str) -> Permanent:

@@ -37,10 +37,14 @@ class _Document:
 
     def skipped(self, page: int) -> ReadPage:
         """A page that nobody asked for: there, fine, and empty, so that the document has all its pages."""
-        return ReadPage(page, self.page_count, trusted=True, engine=self.engine, flags=(SKIPPED,))
+        return ReadPage(page, self.page_count, trusted=True, engine=self._read_by, flags=(SKIPPED,))
 
     def failed(self, page: int, error: Permanent) -> ReadPage:
-        return ReadPage(page, self.page_count, cause=error.cause, detail=error.detail, engine=self.engine)
+        return ReadPage(page, self.page_count, cause=error.cause, detail=error.detail, engine=self._read_by)
+
+    @property
+    def _read_by(self) -> str:
+        return self.what.read_by(self.engine)
 
 
 class Sandbox:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import pillow_heif
 from PIL import Image, ImageDraw
 from reportlab.lib import pdfencrypt
 from reportlab.lib.utils import ImageReader
@@ -128,6 +129,8 @@ def image(path: Path, *, size: tuple[int, int] = (300, 200), mode: str = "RGB", 
     """White with a black square in the top left corner."""
     picture = Image.new("RGB", size, "white")
     ImageDraw.Draw(picture).rectangle((0, 0, size[0] // 4, size[1] // 4), fill="black")
+    if path.suffix in (".heic", ".heif"):
+        pillow_heif.register_heif_opener()
     picture.convert(mode).save(path, **save)  # type: ignore[arg-type]  # Pillow's save takes what each format knows
     return path
 
