@@ -3,29 +3,60 @@
 import os
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from folio.errors import Permanent
 from folio.ids import Doc, point_id, tenant_of
+from folio.records import BlockKind, Filters
+from indexer.conditions import facts_of
 from indexer.edge import EdgeStore
 from indexer.memory import MemoryStore
 from indexer.qdrant import QdrantStore
-from indexer.store import Asked, Head, Point, Store, Totals, Where
+from indexer.store import Asked, Head, Point, Store, Stretch, Totals, Where
 
 A, B = Doc("default/a"), Doc("default/b")
 OTHER = Doc("other/a")
 DIMENSION = 4
+FILTERED: list[tuple[dict[str, Any], str]] = [
+    ({"sources": ("a.pdf",)}, "ab"),
+    ({"sources": ("file:///c", "a.pdf")}, "abc"),
+    ({"page_first": 2}, "bc"),
+    ({"page_last": 1}, "ab"),
+    ({"page_first": 2, "page_last": 2}, "b"),
+    ({"page_first": 5}, ""),
+    ({"kinds": (BlockKind.TABLE, BlockKind.CODE)}, "bc"),
+    ({"since_ms": 2000}, "bc"),
+    ({"until_ms": 2000}, "ab"),
+    ({"since_ms": 1001, "until_ms": 2999}, "b"),
+    ({"metadata": {"team": "R&D"}}, "ab"),
+    ({"metadata": {"year": "2024"}}, "a"),
+    ({"metadata": {"year": 2025.0}}, "b"),
+    ({"metadata": {"deep.inner key": "x"}}, "c"),
+    ({"metadata": {"tags": "two", "team": "R&D"}}, "a"),
+    ({"metadata": {"done": True}}, "c"),
+    ({"metadata": {"no such": 1}}, ""),
+    ({"kinds": (BlockKind.TABLE,), "page_last": 3, "metadata": {"team": "R&D"}}, "b"),
+]
 
 
-def server() -> QdrantStore:
+def server(dimension: int = DIMENSION) -> QdrantStore:
     url = os.environ.get("FOLIO_QDRANT_URL")
     if not url:
         pytest.skip("not run: FOLIO_QDRANT_URL names no server")
     from qdrant_client import QdrantClient
 
-    return QdrantStore(QdrantClient(url=url), collection=f"contract-{uuid.uuid4().hex[:8]}", dimension=DIMENSION)
+    return QdrantStore(QdrantClient(url=url), collection=f"contract-{uuid.uuid4().hex[:8]}", dimension=dimension)
+
+
+async def dropped(store: QdrantStore) -> None:
+    for collection in (store.collection, f"{store.collection}__heads"):
+        store.client.delete_collection(collection)
+    await store.close()
 
 
 def vector(*numbers: float) -> np.ndarray:
@@ -34,10 +65,11 @@ def vector(*numbers: float) -> np.ndarray:
     return row / np.linalg.norm(row)
 
 
-def point(doc: Doc, chunk: str, revision: int, *numbers: float) -> Point:
+def point(doc: Doc, chunk: str, revision: int, *numbers: float, text: str = "", **facts: Any) -> Point:
     payload = {
-        "page_content": f"text of {chunk} 正文",
-        "metadata": {"page": 1, "boxes": [[1, 0.0, 0.1, 0.5, 1.0]], "nothing": None},
+        "page_content": text or f"text of {chunk} 正文",
+        "metadata": {"page": 1, "boxes": [[1, 0.0, 0.1, 0.5, 1.0]], "nothing": None, **facts},
+        "facts": facts_of(facts),
         "doc": doc,
         "tenant": tenant_of(doc),
         "revision": revision,
@@ -131,6 +163,66 @@ class StoreContract:
         assert sorted((hit.doc, hit.revision) for hit in found) == [(A, 2), (B, 1), (B, 2)]
         assert (await store.search(Asked(vector(1.0)), Where("default", (A,), pins={A: 9}), limit=10)).dense == []
 
+    async def test_the_best_by_words_come_beside_the_nearest(self, store: Store):
+        await store.upsert(
+            [point(A, "x", 1, text="invoice INV-2024-001 for a pump"), point(B, "x", 1, text="a 税务发票")]
+        )
+        await store.upsert([point(B, "y", 1, text="the pump is old")])
+        for words, chunks in (
+            ("inv-2024-001", [A]),
+            ("发票", [B]),
+            ("pump 发票", [B, B, A]),
+            ("nothing", []),
+            ("?", []),
+        ):
+            found = await store.search(Asked(words=words), Where("default"), limit=5)
+            assert sorted(hit.doc for hit in found.lexical) == sorted(chunks), words
+            assert list(found.dense) == []
+        both = await store.search(Asked(vector(1.0), "税务"), Where("default"), limit=5)
+        assert (len(both.dense), len(both.lexical)) == (3, 1)
+        assert both.lexical[0].id in {hit.id for hit in both.dense}
+        assert both.lexical[0].score > 0
+
+    async def test_a_rare_word_counts_more_than_a_frequent_one(self, store: Store):
+        await store.upsert([point(A, str(n), 1, text="common words here") for n in range(20)])
+        await store.upsert([point(B, "x", 1, text="rare words here")])
+        found = await store.search(Asked(words="common rare"), Where("default"), limit=3)
+        assert found.lexical[0].doc == B
+
+    async def test_a_search_looks_only_at_what_the_filters_allow(self, store: Store):
+        a = {"source": "a.pdf", "pages": [1], "kind": "paragraph", "added_ms": 1000, "team": "R&D", "year": 2024}
+        b = {"source": "a.pdf", "pages": [1, 2], "kind": "table", "added_ms": 2000, "team": "R&D", "year": 2025}
+        c = {"source": "c.pdf", "uri": "file:///c", "pages": [3, 4], "kind": "code", "added_ms": 3000, "done": True}
+        await store.upsert(
+            [
+                point(A, "a", 1, **a, tags=["one", "two"]),
+                point(A, "b", 1, **b),
+                point(B, "c", 1, **c, deep={"inner key": "x"}),
+            ]
+        )
+        for filters, chunks in FILTERED:
+            where = Where("default", filters=Filters(**filters))
+            found = await store.search(Asked(vector(1.0), "text"), where, limit=9)
+            for hits in (found.dense, found.lexical):
+                assert "".join(sorted(hit.payload["chunk_id"] for hit in hits)) == chunks, filters
+
+    async def test_pins_and_filters_hold_in_both_lists(self, store: Store):
+        await store.upsert([point(doc, "x", revision, kind="table") for doc in (A, B) for revision in (1, 2)])
+        await store.upsert([point(A, "y", 2, kind="code")])
+        where = Where("default", (A,), Filters(kinds=(BlockKind.TABLE,)), {A: 2})
+        found = await store.search(Asked(vector(1.0), "text"), where, limit=9)
+        for hits in (found.dense, found.lexical):
+            assert [(hit.doc, hit.revision) for hit in hits] == [(A, 2)]
+
+    async def test_neighbours_come_in_order_of_one_revision_and_one_section(self, store: Store):
+        await store.upsert([point(A, f"{r}{n}", r, order=n, section=n // 4) for r in (1, 2) for n in (3, 0, 2, 1, 4)])
+        await store.upsert([point(B, "x", 2, order=2, section=0)])
+        asked = [Stretch(A, 2, 1, 4), Stretch(A, 2, 0, 9, section=0), Stretch(A, 3, 0, 9), Stretch(B, 2, 0, 2)]
+        found = await store.passages(asked)
+        chunks = [[payload["chunk_id"] for payload in payloads] for payloads in found]
+        assert chunks == [["21", "22", "23", "24"], ["20", "21", "22", "23"], [], ["x"]]
+        assert await store.passages([]) == []
+
     async def test_an_empty_store_answers_nothing(self, store: Store):
         assert (await store.search(Asked(vector(1.0)), Where("default"), limit=10)).dense == []
         assert await store.totals() == Totals(0, 0)
@@ -143,7 +235,42 @@ class StoreContract:
         assert await store.count(A, 1) == 1
 
 
-class TestEdge(StoreContract):
+class LexicalContract:
+    """What holds for a store without dense vectors, besides: whatever is asked, words are what is found by."""
+
+    async def test_points_have_no_vector_and_are_found_by_their_words(self, lexical: Store):
+        words = replace(point(A, "x", 1, text="the red apple"), vector=None)
+        await lexical.upsert([words, replace(point(B, "y", 1, text="blue sea"), vector=None)])
+        found = await lexical.search(Asked(words="apple"), Where("default"), limit=5)
+        assert ([hit.payload["chunk_id"] for hit in found.lexical], list(found.dense)) == (["x"], [])
+        assert await lexical.vectors(A) == {}
+        assert await lexical.count(A, 1) == 1
+        await lexical.sweep(Head(A, 2, 2))
+        assert (await lexical.totals()).points == 1
+
+
+class TestEdge(StoreContract, LexicalContract):
+    @pytest.fixture
+    async def lexical(self, tmp_path: Path) -> AsyncIterator[Store]:
+        store = EdgeStore(tmp_path / "lexical", dimension=0)
+        await store.open()
+        yield store
+        await store.close()
+
+    async def test_a_folder_of_another_tokenizer_is_refused_in_words(self, store: Store, tmp_path: Path):
+        await store.close()
+        about = tmp_path / "index" / "about.json"
+        about.write_text(about.read_text().replace("bm25", "bm24"))
+        again = EdgeStore(tmp_path / "index", dimension=DIMENSION)
+        with pytest.raises(Permanent, match=r"made for tokenizer bm24.* this folio has bm25"):
+            await again.open()
+        await again.close()
+        about.unlink()
+        older = EdgeStore(tmp_path / "index", dimension=DIMENSION)
+        with pytest.raises(Permanent, match="tokenizer unknown"):
+            await older.open()
+        await older.close()
+
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
         store = EdgeStore(tmp_path / "index", dimension=DIMENSION)
@@ -152,7 +279,19 @@ class TestEdge(StoreContract):
         await store.close()
 
 
-class TestMemory(StoreContract):
+class TestMemory(StoreContract, LexicalContract):
+    @pytest.fixture
+    async def lexical(self) -> AsyncIterator[Store]:
+        store = MemoryStore(dimension=0)
+        await store.open()
+        yield store
+        await store.close()
+
+    async def test_a_collection_of_another_tokenizer_or_dimension_is_refused_in_words(self, store: MemoryStore):
+        other = QdrantStore(store.client, collection=store.collection, dimension=8, inline=True)
+        with pytest.raises(Permanent, match=r"collection folio was made for dimension 4, and this folio has 8"):
+            await other.open()
+
     @pytest.fixture
     async def store(self) -> AsyncIterator[Store]:
         store = MemoryStore(dimension=DIMENSION)
@@ -162,12 +301,17 @@ class TestMemory(StoreContract):
 
 
 @pytest.mark.qdrant_server
-class TestServer(StoreContract):
+class TestServer(StoreContract, LexicalContract):
+    @pytest.fixture
+    async def lexical(self) -> AsyncIterator[Store]:
+        store = server(dimension=0)
+        await store.open()
+        yield store
+        await dropped(store)
+
     @pytest.fixture
     async def store(self) -> AsyncIterator[Store]:
         store = server()
         await store.open()
         yield store
-        for collection in (store.collection, f"{store.collection}__heads"):
-            store.client.delete_collection(collection)
-        await store.close()
+        await dropped(store)

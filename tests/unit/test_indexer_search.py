@@ -7,11 +7,14 @@ import pytest
 from folio.errors import Cause, FolioError
 from folio.ids import Doc, chunk_id
 from folio.records import BlockKind, Box, Chunk, ChunkSet, Filters, PageBox, Question
-from indexer.embedding import HashEmbedder
+from indexer.context import SECTION_CHARS_MAX
+from indexer.embedding import HashEmbedder, open_embedder
+from indexer.fusion import Weights, fused
 from indexer.memory import MemoryStore
 from indexer.payload import plain
 from indexer.search import Searcher
-from indexer.store import Asked, Head, Point, Where
+from indexer.sparse import query_vector
+from indexer.store import Asked, Found, Head, Point, Scored, Where
 from indexer.swap import swap
 
 EMBEDDER = HashEmbedder()
@@ -36,8 +39,8 @@ def document(doc: Doc, *bodies: str, revision: int = 1, **facts) -> ChunkSet:
     return ChunkSet(doc=doc, version=7, revision=revision, chunks=chunks, **facts)
 
 
-def ask(words: str, *, k: int = 5, **filters) -> Question:
-    return Question(question=words, k=k, filters=Filters(**filters))
+def ask(words: str, *, k: int = 5, mode: str = "hybrid", **filters) -> Question:
+    return Question(question=words, k=k, mode=mode, filters=Filters(**filters))
 
 
 @pytest.fixture
@@ -60,6 +63,7 @@ async def test_a_hit_names_document_version_pages_boxes_headings_and_gaps(store,
     assert hit.boxes == (PageBox(page=3, box=Box(x0=0.1, y0=0.2, x1=0.9, y1=1)),)
     assert hit.headings == ("Annual report", "Costs")
     assert hit.flags == ("table_split", "gap:9:corrupt")
+    assert (hit.kind, hit.chunk_id) == (BlockKind.TABLE, chunk_id(REPORT, "heating costs 900", 0))
     assert 0 < hit.score <= 1.0001
 
 
@@ -155,6 +159,174 @@ async def test_a_producers_metadata_is_kept_and_replaces_nothing_of_ours(store):
     assert (facts["huge"], facts["odd"]) == (str(1 << 80), ["nan", {"x": None}])
 
 
+async def test_a_hit_carries_the_producers_metadata_and_nothing_of_ours(store, searcher):
+    metadata = {"department": "R&D", "page": 99, "title": "The title"}
+    await swap(store, EMBEDDER, document(REPORT, "text", metadata=metadata, name="Report 2026.pdf", uri="file:///r"))
+    (hit,) = await searcher.search(ask("text"))
+    assert hit.metadata == metadata
+    assert (hit.source, hit.uri, hit.pages) == ("Report 2026.pdf", "file:///r", (3, 4))
+
+
+async def test_filters_are_what_may_be_found(store, searcher):
+    for number, team in enumerate(("law", "sales"), start=1):
+        facts = {"metadata": {"team": team}, "name": f"{team}.pdf", "version": number * 1_000_000}
+        one = document(Doc(f"default/{team}"), f"text of {team}").model_copy(update=facts)
+        await swap(store, EMBEDDER, one)
+    for filters in (
+        {"metadata": {"team": "law"}},
+        {"sources": ["law.pdf"]},
+        {"until_ms": 1500},
+        {"documents": ["law"]},
+    ):
+        assert [hit.text for hit in await searcher.search(ask("text", **filters))] == ["text of law"], filters
+    assert await searcher.search(ask("text", kinds=["code"])) == []
+    assert len(await searcher.search(ask("text", kinds=["table"], page_first=4, since_ms=1000))) == 2
+
+
+# Dense, lexical, both -----------------------------------------------------------------------------------
+
+
+class Blind(HashEmbedder):
+    """Sees no difference between texts: whatever is found is found by its words."""
+
+    def _embed(self, text):
+        return super()._embed("the same for all")
+
+
+async def test_words_find_what_the_vectors_do_not_see(store):
+    many = [f"text {n} of many" for n in range(70)]
+    await swap(store, Blind(), document(REPORT, *many[:35], "part INV-2024-001", "保修期两年", *many[35:]))
+    searcher = Searcher(store, Blind())
+    for question, text in (("inv-2024-001", "part INV-2024-001"), ("保修期多久", "保修期两年")):
+        assert (await searcher.search(ask(question)))[0].text == text
+        assert (await searcher.search(ask(question, mode="lexical")))[0].text == text
+        assert text not in [hit.text for hit in await searcher.search(ask(question, mode="dense"))]
+
+
+async def test_what_both_lists_have_comes_first_and_says_why(store, searcher):
+    await swap(store, EMBEDDER, document(REPORT, "green apple tree", "apple", "a pump seal", "sea"))
+    best, *_ = await searcher.search(ask("green apple?").model_copy(update={"explain": True}))
+    why = best.explanation
+    assert (best.text, why.dense_rank, why.lexical_rank, why.terms) == ("green apple tree", 1, 1, ("green", "apple"))
+    assert best.score == pytest.approx(2 / 61)
+    assert 0 < why.dense_score < 1 < why.lexical_score
+    last = (await searcher.search(ask("green apple?").model_copy(update={"explain": True})))[-1].explanation
+    assert (last.lexical_rank, last.lexical_score, last.terms) == (None, None, ())
+    assert last.dense_rank == 4
+
+
+async def test_a_single_list_keeps_its_own_scores(store, searcher):
+    await swap(store, EMBEDDER, document(REPORT, "green apple", "apple pie"))
+    dense = await searcher.search(ask("green apple", mode="dense"))
+    lexical = await searcher.search(ask("green apple", mode="lexical").model_copy(update={"explain": True}))
+    assert dense[0].score == pytest.approx(1, abs=1e-5)
+    assert dense[0].explanation is None
+    assert [hit.explanation.lexical_rank for hit in lexical] == [1, 2]
+    assert lexical[0].explanation.dense_rank is None
+
+
+async def test_weights_decide_between_the_lists(store):
+    found = Found([Scored("a", 0.9, {}), Scored("b", 0.8, {})], [Scored("b", 9.0, {}), Scored("c", 8.0, {})])
+    orders = {w: "".join(one.point.id for one in fused(found, Weights(1, w), both=True)) for w in (0.0, 1.0, 9.0)}
+    assert orders == {0.0: "abc", 1.0: "bac", 9.0: "bca"}
+
+
+async def test_without_an_embedder_words_are_enough_and_meaning_is_refused_in_words():
+    store, none = MemoryStore(dimension=0), open_embedder("none", threads=0, batch_tokens=1)
+    await store.open()
+    swapped = await swap(store, none, document(REPORT, "heating costs 900", "staff"))
+    assert (swapped.outcome, swapped.chunks, swapped.embedded) == ("visible", 2, 0)
+    searcher = Searcher(store, none)
+    for mode in ("hybrid", "lexical"):
+        assert [hit.text for hit in await searcher.search(ask("the heating", mode=mode))] == ["heating costs 900"]
+    with pytest.raises(FolioError, match=r"no vectors.*hybrid or lexical"):
+        await searcher.search(ask("costs", mode="dense"))
+    assert "by their words" in searcher.note
+    assert (await swap(store, none, document(REPORT, "staff", revision=2))).outcome == "visible"
+    assert await searcher.search(ask("costs")) == []
+    await store.close()
+
+
+async def test_the_same_question_is_embedded_once(store):
+    class Counting(HashEmbedder):
+        questions = 0
+
+        async def query(self, text):
+            self.questions += 1
+            return await super().query(text)
+
+    embedder = Counting()
+    await swap(store, embedder, document(REPORT, "red apple"))
+    searcher = Searcher(store, embedder)
+    for _ in range(3):
+        assert await searcher.search(ask("red apple"))
+    assert embedder.questions == 1
+    await searcher.search(ask("apple", mode="lexical"))
+    assert embedder.questions == 1
+
+
+# What stands around a hit --------------------------------------------------------------------------------
+
+
+async def test_neighbours_and_the_section_come_with_a_hit(store, searcher):
+    one = document(REPORT, "alpha", "beta", "gamma", "delta", "epsilon")
+    sections = tuple(chunk.model_copy(update={"section": chunk.order // 3}) for chunk in one.chunks)
+    await swap(store, EMBEDDER, one.model_copy(update={"chunks": sections}))
+    await swap(store, EMBEDDER, document(Doc("default/other"), "elsewhere"))
+
+    async def found(word, **asked):
+        return (await searcher.search(ask(word, k=1).model_copy(update=asked)))[0]
+
+    plain = await found("gamma")
+    assert (plain.before, plain.after, plain.section) == ("", "", "")
+    near = await found("gamma", neighbours=1)
+    assert (near.before, near.text, near.after, near.section) == ("beta", "gamma", "delta", "")
+    both = await found("gamma", neighbours=9, section=True)
+    assert (both.before, both.after, both.section) == ("alpha\n\nbeta", "delta\n\nepsilon", "alpha\n\nbeta\n\ngamma")
+    first, last = await found("alpha", neighbours=2), await found("epsilon", section=True)
+    assert (first.before, first.after, last.section) == ("", "beta\n\ngamma", "delta\n\nepsilon")
+
+
+async def test_a_long_section_is_bounded_around_its_hit(store, searcher):
+    await swap(store, EMBEDDER, document(REPORT, *(f"{n} " + "word " * 300 for n in range(40)), "needle", "after it"))
+    (hit,) = await searcher.search(ask("needle", k=1).model_copy(update={"section": True}))
+    assert SECTION_CHARS_MAX / 2 < len(hit.section) <= SECTION_CHARS_MAX
+    assert hit.section.endswith("needle\n\nafter it")
+
+
+async def test_every_hit_has_its_own_neighbours(store, searcher):
+    for name in ("a", "b", "c"):
+        await swap(
+            store, EMBEDDER, document(Doc(f"default/{name}"), f"before {name}", f"needle {name}", f"after {name}")
+        )
+    hits = await searcher.search(
+        ask("needle", k=3, mode="lexical").model_copy(update={"neighbours": 1, "section": True})
+    )
+    assert sorted((hit.document, hit.before, hit.after) for hit in hits) == [
+        (name, f"before {name}", f"after {name}") for name in ("a", "b", "c")
+    ]
+    assert all(f"before {hit.document}" in hit.section for hit in hits)
+
+
+async def test_a_document_that_moves_while_its_neighbours_are_fetched_is_asked_for_again(store):
+    class Moving:
+        moves = 1
+
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        async def passages(self, stretches):
+            if self.moves:
+                self.moves -= 1
+                await swap(store, EMBEDDER, document(REPORT, "new before", "needle", "new after", revision=2))
+            return await store.passages(stretches)
+
+    await swap(store, EMBEDDER, document(REPORT, "old before", "needle", "old after"))
+    searcher = Searcher(Moving(), EMBEDDER)
+    (hit,) = await searcher.search(ask("needle", k=1).model_copy(update={"neighbours": 1}))
+    assert (hit.before, hit.after) == ("new before", "new after")
+
+
 def test_plain_keeps_what_every_store_can_hold():
     assert plain({"a": (1, True, 0.5, None, "x"), 2: 1 << 63}) == {"a": [1, True, 0.5, None, "x"], "2": str(1 << 63)}
 
@@ -184,6 +356,37 @@ async def test_langchain_reads_the_collection_as_it_stands(store):
     assert found[0].metadata["source"] == "report.pdf"
     assert found[0].metadata["page"] == 3
     assert found[0].metadata["boxes"] == [[3, 0.1, 0.2, 0.9, 1.0]]
+
+
+async def test_langchain_searches_both_lists_of_the_collection(store):
+    from langchain_core.embeddings import Embeddings
+    from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings, SparseVector
+
+    class Ours(Embeddings):
+        def embed_documents(self, texts):
+            return [Blind()._embed(text).tolist() for text in texts]
+
+        def embed_query(self, text):
+            return Blind()._embed(text).tolist()
+
+    class OurWords(SparseEmbeddings):
+        def embed_documents(self, texts):
+            return [self.embed_query(text) for text in texts]
+
+        def embed_query(self, text):
+            indices, values = query_vector(text)
+            return SparseVector(indices=indices, values=values)
+
+    await swap(store, Blind(), document(REPORT, *(f"text {n}" for n in range(20)), "invoice INV-2024-001"))
+    reader = QdrantVectorStore(
+        client=store.client,
+        collection_name=store.collection,
+        embedding=Ours(),
+        sparse_embedding=OurWords(),
+        sparse_vector_name="bm25",
+        retrieval_mode=RetrievalMode.HYBRID,
+    )
+    assert reader.similarity_search("inv-2024-001", k=1)[0].page_content == "invoice INV-2024-001"
 
 
 async def test_llama_index_reads_the_collection_with_its_text_key(store):
