@@ -1,10 +1,10 @@
-"""Figures drawn with lines on a page: their scattered labels are gathered, so that no table or paragraph takes them."""
+"""Figures, drawn with lines or as pictures: their scattered labels are gathered, so that no paragraph takes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ingest.layout import Line, rows
-from ingest.sheet import Rect, Sheet, area, centre, holds, meet, union
+from ingest.sheet import Rect, Sheet, area, centre, clipped, holds, meet, union
 
 _STROKES_MIN = 6
 _CURVES_MAX = 1000
@@ -17,29 +17,91 @@ _LABEL_CHARS_MEAN_MAX = 15
 _LABEL_CHARS_MAX = 30
 _BELOW_EMS = 1.0
 _BELOW_MAX = 3.0
+_SIDE_MIN = 24.0
+_PAGE_SHARE_MIN, _PAGE_MAX = 0.004, 0.9
+_PICTURES_MAX = 500
 _STACKED_EMS = 0.5
 _STACKED_WIDTH_MIN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing's labels, row by row; or one of them."""
+    """A figure's labels, row by row, empty when it has none; or one of them."""
 
     text: str
     box: Rect
 
 
 def find_figures(lines: Sequence[Line], sheet: Sheet) -> tuple[list[Figure], list[Line]]:
-    """The labelled drawings of a page, and the lines that are in none of them."""
+    """The drawings of a page, and the lines that are in none of them. Drawings around prose are frames."""
     figures: list[Figure] = []
     rest = list(lines)
     for drawing in _drawings(sheet):
         labels = _labels(drawing, rest)
         if labels:
-            figures.append(_together(rows(_stacked(labels))))
-            taken = {id(label) for label in labels}
-            rest = [line for line in rest if id(line) not in taken]
+            figures.append(_labelled(drawing, labels))
+            rest = _without(rest, labels)
+        elif _is_large(drawing, sheet) and not any(holds(drawing, *centre(line.box)) for line in rest):
+            figures.append(Figure("", drawing))
     return figures, rest
+
+
+def find_pictures(lines: Sequence[Line], sheet: Sheet, taken: Sequence[Rect]) -> tuple[list[Figure], list[Line]]:
+    """The pictures of a page that lie in no table or drawing of `taken`. What lies under prose is its background."""
+    figures: list[Figure] = []
+    rest = list(lines)
+    for box in _pictures(sheet):
+        if any(holds(other, *centre(box)) or holds(box, *centre(other)) for other in taken):
+            continue
+        inside = [line for line in rest if holds(box, *centre(line.box))]
+        chars = sum(len(line.text) for line in inside)
+        if inside and (chars > _LABEL_CHARS_MEAN_MAX * len(inside) or len(inside) < _LABELS_MIN):
+            continue
+        figures.append(_labelled(box, inside))
+        rest = _without(rest, inside)
+    return figures, rest
+
+
+def _pictures(sheet: Sheet) -> list[Rect]:
+    """Large enough to mean something; the tiles of one picture made whole."""
+    whole: list[Rect] = []
+    for picture in sheet.pictures[:_PICTURES_MAX]:
+        box = clipped(picture.box, sheet)
+        if area(box) <= 0:
+            continue
+        tile = next((other for other in whole if _are_tiles(other, box)), None)
+        if tile is not None:
+            whole.remove(tile)
+            box = union(tile, box)
+        whole.append(box)
+    return [box for box in whole if _is_large(box, sheet) and area(box) < _PAGE_MAX * sheet.width * sheet.height]
+
+
+def _are_tiles(one: Rect, other: Rect) -> bool:
+    """Beside each other with the same edges, or largely on each other."""
+    if not meet(one, other, _TOUCH):
+        return False
+    level = abs(one[1] - other[1]) <= _TOUCH and abs(one[3] - other[3]) <= _TOUCH
+    plumb = abs(one[0] - other[0]) <= _TOUCH and abs(one[2] - other[2]) <= _TOUCH
+    common = max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
+    return level or plumb or area(common) >= min(area(one), area(other)) / 2
+
+
+def _is_large(box: Rect, sheet: Sheet) -> bool:
+    sides = box[2] - box[0], box[3] - box[1]
+    return min(sides) >= _SIDE_MIN and area(box) >= _PAGE_SHARE_MIN * sheet.width * sheet.height
+
+
+def _labelled(box: Rect, labels: Sequence[Line]) -> Figure:
+    if not labels:
+        return Figure("", box)
+    written = _together(rows(_stacked(labels)))
+    return Figure(written.text, union(box, written.box))
+
+
+def _without(lines: Sequence[Line], taken: Sequence[Line]) -> list[Line]:
+    gone = {id(line) for line in taken}
+    return [line for line in lines if id(line) not in gone]
 
 
 def _together(parts: Sequence[Line | Figure]) -> Figure:

@@ -9,7 +9,7 @@ from ingest.layout import Line, lines_of, same_row
 from ingest.links import bare
 from ingest.sheet import Rect, Sheet
 
-_BAND = 0.12
+_BAND = 0.14
 """Where repetition counts, as a share of the page's height."""
 _EDGE = 0.09
 """Where a line's own looks count."""
@@ -22,8 +22,10 @@ _KEYS_MAX = 400
 _NUMBERS_KEPT = 40
 _APART_EMS = 0.5
 _FAR_EMS = 1.2
+_LONE_EMS, _LONE_ASIDE = 2.0, 0.1
 _PARTS_APART_EMS = 3.0
 _CHARS_MAX = 120
+_PROSE_CHARS = 60
 _FOOT_PARTS, _FOOT_CHARS_MAX, _FOOT_WIDTH = 3, 40, 0.6
 _NUMBER = re.compile(
     r"^(?:page|seite|p\.|第)?[-\u2013\u2014|\s]*(\d{1,5}|[ivxlc]{1,7})\s*页?(?:\s*(?:/|of|von)\s*\d{1,5})?[-\u2013\u2014|\s]*$",
@@ -36,6 +38,8 @@ _STAMP = re.compile(
     r"page\s+\d|\d+\s*\|\s*page|vol(?:ume|\.)\s*\d|rev(?:ision|\.)[:\s]*\d)",
     re.IGNORECASE,
 )
+_ENDS_IN_NUMBER = re.compile(r"[^\W\d_][^\d.,;]*\s[|\u2022]?\s?\d{1,4}$")
+_BEGINS_WITH_NUMBER = re.compile(r"^\d{1,4}\s[|\u2022]?\s?[^\W\d_]")
 _NOTE = re.compile(r"^(?:\d{1,2}(?=[\s)\]A-Z])|\[\d|[*†‡§¶])")
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
@@ -59,17 +63,20 @@ class Margins:
     def part(self, lines: Sequence[Line], sheet: Sheet, body: float) -> tuple[list[Line], list[Line]]:
         """The page's furniture, and all the rest. What is larger than running text is a heading and stays."""
         self._page += 1
-        rows = [row for top in (True, False) for row in _edge_rows(lines, sheet.height, top=top, body=body)]
+        feet = _edge_rows(lines, sheet.height, top=False, body=body) or _lone_number(lines, sheet, body)
+        rows = [*_edge_rows(lines, sheet.height, top=True, body=body), *feet]
         ahead = _Ahead(sheet, self._page)
         taken: set[int] = set()
         for row in rows:
             inner = _gap_inwards(row, [line for line in lines if id(line) not in taken], sheet.height)
-            if inner < _APART_EMS * body:  # a paragraph's own lines, however often they come
+            if inner < _APART_EMS * body or _is_prose(row, lines):  # a paragraph, however often it comes
                 continue
             for line in row:
                 if self._repeated(line, sheet.height) or ahead.has(line) or self._is_number(line, sheet.height, ahead):
                     taken.add(id(line))
-            if (self._page == 1 or _is_stamp(row)) and _looks_like_furniture(row, inner, sheet, body):
+            if (self._page == 1 or _is_stamp(row) or _is_numbered(row, body)) and _looks_like_furniture(
+                row, inner, sheet, body
+            ):
                 taken |= {id(line) for line in row}
         self._learn([line for row in rows for line in row], sheet.height)
         return [line for line in lines if id(line) in taken], [line for line in lines if id(line) not in taken]
@@ -152,6 +159,31 @@ def _edge_rows(lines: Sequence[Line], height: float, *, top: bool, body: float) 
     return rows[: min(_ROWS_MAX, next(large, _ROWS_MAX))][::-1]
 
 
+def _is_prose(row: Sequence[Line], lines: Sequence[Line]) -> bool:
+    """A long line with another close above it or below it."""
+    line = row[0]
+    return (
+        len(row) == 1
+        and len(line.text) > _PROSE_CHARS
+        and any(
+            len(other.text) > _PROSE_CHARS / 2
+            and min(abs(other.box[1] - line.box[3]), abs(line.box[1] - other.box[3])) <= _APART_EMS * line.size
+            and abs(other.size - line.size) < 1
+            for other in lines
+        )
+    )
+
+
+def _lone_number(lines: Sequence[Line], sheet: Sheet, body: float) -> list[list[Line]]:
+    """On a page that ends early: a number in the middle below all text."""
+    if not lines:
+        return []
+    last = max(lines, key=lambda line: line.box[3])
+    middle = abs(last.box[0] + last.box[2] - sheet.width) <= _LONE_ASIDE * sheet.width
+    apart = _gap_inwards([last], lines, 0.0) >= _LONE_EMS * body
+    return [[last]] if _number(last) is not None and middle and apart else []
+
+
 def _gap_inwards(row: Sequence[Line], lines: Sequence[Line], height: float) -> float:
     """White between a row in the margin and the nearest line towards the middle of the page."""
     own = {id(line) for line in row}
@@ -170,10 +202,18 @@ def _looks_like_furniture(row: Sequence[Line], inner: float, sheet: Sheet, body:
     size = max(line.size for line in row)
     if len(row) > 1 and _is_footer_row(row, sheet):
         return inner >= _APART_EMS * body
-    inside = _EDGE * sheet.height < bottom and top < (1 - _EDGE) * sheet.height
-    if inside or inner < _FAR_EMS * body or chars > _CHARS_MAX or size > _LARGER * body or _NOTE.match(row[0].text):
+    numbered = _is_numbered(row, body)
+    edge = _BAND if numbered else _EDGE
+    inside = edge * sheet.height < bottom and top < (1 - edge) * sheet.height
+    if (
+        inside
+        or inner < _FAR_EMS * body
+        or chars > _CHARS_MAX
+        or size > _LARGER * body
+        or (_NOTE.match(row[0].text) and not numbered)
+    ):
         return False
-    if len(row) > 1 and _in_parts(row):
+    if numbered or (len(row) > 1 and _in_parts(row)):
         return True
     return size <= 1.02 * body and (size <= _SMALLER * body or _is_stamp(row) or _is_ruled(row, sheet))
 
@@ -184,6 +224,14 @@ def _is_footer_row(row: Sequence[Line], sheet: Sheet) -> bool:
         return False
     left, right = min(line.box[0] for line in row), max(line.box[2] for line in row)
     return right - left >= _FOOT_WIDTH * sheet.width
+
+
+def _is_numbered(row: Sequence[Line], body: float) -> bool:
+    """A title and a page number, in one line or apart."""
+    if len(row) > 1:
+        return any(_number(line) is not None for line in row) and _in_parts(row)
+    text = bare(row[0].text)
+    return bool(_ENDS_IN_NUMBER.search(text) or (row[0].size <= _SMALLER * body and _BEGINS_WITH_NUMBER.match(text)))
 
 
 def _is_stamp(row: Sequence[Line]) -> bool:

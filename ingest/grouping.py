@@ -9,7 +9,7 @@ from ingest.layout import LEADER, Line, box_of
 from ingest.links import bare
 from ingest.lists import Item, Marker, goes_on, item_of, marker_of
 from ingest.sheet import Rect
-from ingest.styles import CAPTION, HEADING_CHARS_MAX, Styles
+from ingest.styles import CAPTION, HEADING_CHARS_MAX, Standing, Styles
 
 _HEADING_LINES_MAX = 4
 _PITCH_SLACK = 1.25
@@ -19,6 +19,7 @@ _PITCH_DEFAULT = 1.25
 _INDENT_EMS = 0.9
 _SHORT_LINE = 0.85
 _SIZE_SLACK = 0.06
+_HEADING_SLACK = 0.12
 _ALONE_EMS = 0.45
 _LEADING_WIDTH = 0.85
 _TEXT_WIDTH = 0.6
@@ -93,15 +94,16 @@ def _marker(line: Line, *, lettered: bool) -> Marker | None:
     return marker if marker is None or not marker.kept or lettered else None
 
 
-def _standing(lines: Sequence[Line], at: int, column: _Column) -> tuple[bool, bool]:
-    """Whether there is white above the line and below it; and whether it is short and leads to the text below."""
+def _standing(lines: Sequence[Line], at: int, column: _Column) -> Standing:
     line = lines[at]
-    above = line.box[1] - lines[at - 1].box[3] if at else line.size
+    before = next((each for each in reversed(lines[max(0, at - 2) : at]) if len(each.text) > 1), None)
+    above = line.box[1] - before.box[3] if before is not None else line.size
     below = lines[at + 1].box[1] - line.box[3] if at + 1 < len(lines) else line.size
     apart = above >= _ALONE_EMS * line.size
     short = line.box[2] <= column.left + _LEADING_WIDTH * (column.right - column.left)
     leads = apart and short and at + 1 < len(lines) and below < max(above, _ALONE_EMS * line.size)
-    return apart and below >= _ALONE_EMS * line.size / 2, leads and _is_text(lines[at + 1], line, column)
+    alone = apart and below >= _ALONE_EMS * line.size / 2
+    return Standing(apart, alone, leads and _is_text(lines[at + 1], line, column))
 
 
 def _is_text(following: Line, line: Line, column: _Column) -> bool:
@@ -113,7 +115,8 @@ def _continues(group: Group, line: Line, marker: Marker | None, column: _Column)
     """The line goes on with the block that the last line is in."""
     last = group.lines[-1]
     down = (line.box[3] - last.box[3]) / max(line.size, 0.1)
-    if abs(line.size - last.size) > _SIZE_SLACK * max(line.size, last.size) or line.mono != last.mono:
+    slack = _HEADING_SLACK if group.kind == "heading" else _SIZE_SLACK
+    if abs(line.size - last.size) > slack * max(line.size, last.size) or line.mono != last.mono:
         return False
     most = _HEADING_PITCH_MAX if group.kind == "heading" else max(column.pitch, 1.1) * _PITCH_SLACK
     if down < -_UP_MAX or down > most or LEADER in last.text:
@@ -165,9 +168,8 @@ def _is_next_item(group: Group, line: Line, marker: Marker | None, pitch: float)
     return near and goes_on(group.items, marker, line.size)
 
 
-def _started(line: Line, marker: Marker | None, *, styles: Styles, standing: tuple[bool, bool]) -> Group:
-    alone, leads = standing
-    level = styles.level(line, alone=alone, leads=leads)
+def _started(line: Line, marker: Marker | None, *, styles: Styles, standing: Standing) -> Group:
+    level = styles.level(line, standing)
     if level:
         return Group("heading", level=level)
     if marker is not None:

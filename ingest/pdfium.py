@@ -3,7 +3,9 @@
 import ctypes
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pypdfium2
 from pypdfium2 import raw
 
 from folio.errors import Cause, Permanent
+from ingest.ahead import BOOKMARKS_MAX, LINKS_MAX, Ahead
 from ingest.images import to_jpeg
 from ingest.render import Renderer, locked
 from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
@@ -21,6 +24,8 @@ _BOLD_FROM = 600
 _MONO_FLAG, _FORCE_BOLD_FLAG = 1, 1 << 18
 _SEGMENTS_MAX = 400
 _SLANT_MAX, _SLANT_SHARE_MAX = 0.25, 0.02
+_FRAME_EDGES = (4, 5)
+_URI_BYTES_MAX = 4096
 _FORM_DEPTH_MAX = 4
 _DRAWN_UNTIL_REOPENED = 32
 """The engine keeps every image stream of an open file; opening it again is the only way to let them go."""
@@ -45,9 +50,14 @@ class Pdfium:
                 raise Permanent(Cause.ZERO_PAGES) from None
             raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.") from None
         self.page_count: int = len(self._file)
+        self._ahead = Ahead(self._read, self.page_count)
+        self._outline: dict[int, list[tuple[int, str]]] | None = None
 
     def sheet(self, page: int) -> Sheet:
         """Text, lines and images of one page."""
+        return self._ahead.sheet(page)
+
+    def _read(self, page: int) -> Sheet:
         opened = self._file[page - 1]
         try:
             turn = _Turn.of(opened)
@@ -58,9 +68,23 @@ class Pdfium:
             finally:
                 text.close()
             _add_drawings(sheet, opened, turn)
+            sheet.links += islice(_links(self._file, opened, turn), LINKS_MAX)
+            sheet.outline = self._bookmarks().get(page, [])
             return sheet
         finally:
             opened.close()
+
+    def _bookmarks(self) -> dict[int, list[tuple[int, str]]]:
+        """Level and title of every bookmark, by page; a broken outline is none."""
+        if self._outline is None:
+            self._outline = {}
+            with suppress(Exception):
+                for mark in islice(self._file.get_toc(), BOOKMARKS_MAX):
+                    place = mark.get_dest()
+                    page = place.get_index() if place is not None else None
+                    if page is not None:
+                        self._outline.setdefault(page + 1, []).append((mark.level + 1, mark.get_title()))
+        return self._outline
 
     def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]:
         """One page as JPEG. The scale follows from the edge, so no page size makes it large."""
@@ -243,6 +267,20 @@ class _Characters:
         return name.value.decode("utf-8", "replace").lower(), flags.value
 
 
+def _links(file: Any, page: Any, turn: _Turn) -> Iterator[tuple[Rect, str]]:
+    """Where a web address is followed from."""
+    at, link, box = ctypes.c_int(0), raw.FPDF_LINK(), raw.FS_RECTF()
+    while raw.FPDFLink_Enumerate(page.raw, at, link):
+        action = raw.FPDFLink_GetAction(link)
+        if not action or raw.FPDFAction_GetType(action) != raw.PDFACTION_URI:
+            continue
+        size = raw.FPDFAction_GetURIPath(file.raw, action, None, 0)
+        if 0 < size <= _URI_BYTES_MAX and raw.FPDFLink_GetAnnotRect(link, box):
+            uri = ctypes.create_string_buffer(size)
+            raw.FPDFAction_GetURIPath(file.raw, action, uri, size)
+            yield turn.box(box.left, box.bottom, box.right, box.top), uri.value.decode("utf-8", "replace")
+
+
 def _add_drawings(sheet: Sheet, page: Any, turn: _Turn) -> None:
     texts = 0
     pictures: list[tuple[Rect, int]] = []
@@ -298,6 +336,8 @@ def _add_stroke(sheet: Sheet, edges: list[Rect], box: Rect) -> None:
     else:
         for edge in edges:
             sheet.draw(edge, 0, stroked=False)
+        if len(edges) in _FRAME_EDGES:
+            sheet.frames.append(box)
 
 
 def _edges(path: Any, segments: int, turn: _Turn) -> "Iterator[Rect]":

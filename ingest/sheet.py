@@ -43,8 +43,9 @@ class Picture:
 class Sheet:
     """What the reader needs to know of a page. `lines` are in the engine's order; `inked`: something is painted.
 
-    `curves` are stroked paths that bend or slant: parts of a drawing, never of a table. `links` are boxes with their
-    addresses, `outline` the bookmarks that point here: level and title. `following` reads the next page, if any.
+    `curves` are stroked paths that bend or slant: parts of a drawing, never of a table; `frames` drawn rectangles.
+    `links` are boxes with their addresses, `outline` the bookmarks that point here: level and title. `following`
+    reads the next page, if any.
     """
 
     width: float
@@ -54,6 +55,7 @@ class Sheet:
     fills: list[tuple[Rect, int]] = field(default_factory=list)
     curves: list[Rect] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    frames: list[Rect] = field(default_factory=list)
     unmapped: int = 0
     inked: bool = False
     links: list[tuple[Rect, str]] = field(default_factory=list)
@@ -66,6 +68,7 @@ class Sheet:
         if min(right - left, bottom - top) <= RULE_POINTS_MAX:
             self.rules.append(box)
         elif stroked:
+            self.frames.append(box)
             self.rules += [
                 (left, top, right, top),
                 (left, bottom, right, bottom),
@@ -95,6 +98,12 @@ def centre(box: Rect) -> tuple[float, float]:
 
 def area(box: Rect) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def clipped(box: Rect, sheet: Sheet) -> Rect:
+    """What of the box lies on the page."""
+    left, top, right, bottom = box
+    return max(0.0, left), max(0.0, top), min(sheet.width, right), min(sheet.height, bottom)
 
 
 def ordered(x0: float, y0: float, x1: float, y1: float) -> Rect:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingest.layout import Line
 from ingest.links import bare
@@ -32,6 +32,10 @@ HEADING_CHARS_MAX = 200
 _BOLD_CHARS_MAX = 120
 _LETTERS_SHARE_MIN = 0.5
 _USUAL_SHARE = 0.4
+_PITCH_CHARS_MIN = 8
+_PITCH_LINES_MIN = 6
+_PITCH_LENGTHS_MIN = 5
+_PITCH_SHARE_MIN = 0.75
 _RARE_FONT_SHARE = 0.15
 _SET_APART_CHARS_MAX = 80
 _FORMULA = re.compile(r"[=∑∫∏√≤≥≈]")
@@ -48,6 +52,15 @@ class Style:
     depth: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a line stands in its column: with white above; with white below too; short, and leading to text below."""
+
+    apart: bool
+    alone: bool
+    leads: bool
+
+
 class Styles:
     """Learns as pages come. A level once given to a style stays, so that a document's headings agree."""
 
@@ -56,6 +69,9 @@ class Styles:
         self._lines: Counter[float] = Counter()
         self._kinds: Counter[str] = Counter()
         self._fonts: Counter[str] = Counter()
+        self._pitches: dict[tuple[str, int], Counter[int]] = {}
+        self._lengths: dict[str, set[int]] = {}
+        self._apart: set[tuple[str, int]] = set()
         self._levels: dict[Style, int] = {}
         self._titles: dict[str, int] = {}
         self._body = self._running = BODY_DEFAULT
@@ -70,9 +86,18 @@ class Styles:
             self._kinds["bold"] += count * line.bold
             self._kinds["mono"] += count * line.mono
             self._fonts[line.font] += count
+            if count >= _PITCH_CHARS_MIN and size and line.text.isascii():
+                self._pitch(line, count)
         if self._chars:
             self._body = self._chars.most_common(1)[0][0] or BODY_DEFAULT
             self._running = max(self._body, self._running_max())
+
+    def _pitch(self, line: Line, count: int) -> None:
+        """Note how wide a letter of the line is on average, counted with and without a space at its end."""
+        self._lengths.setdefault(line.font, set()).add(count)
+        for more in (0, 1):
+            pitch = round(200 * (line.box[2] - line.box[0]) / (count + more) / line.size)
+            self._pitches.setdefault((line.font, more), Counter())[pitch] += 1
 
     def _running_max(self) -> float:
         """The largest size that whole paragraphs are set in: a page of references must not make the text a heading."""
@@ -95,6 +120,17 @@ class Styles:
     def chars(self) -> int:
         return self._chars.total()
 
+    def told_apart(self, lines: Sequence[Line]) -> list[Line]:
+        """The same lines; those in a font whose letters are all as wide as each other are marked so."""
+        mono = {
+            font
+            for (font, _), pitches in self._pitches.items()
+            if _is_one(pitches) and len(self._lengths[font]) >= _PITCH_LENGTHS_MIN
+        }
+        if not mono:
+            return list(lines)
+        return [replace(line, mono=True) if line.font in mono and not line.mono else line for line in lines]
+
     def is_code(self, line: Line) -> bool:
         """A fixed width means code, unless the whole document is typed in one."""
         return line.mono and self._kinds["mono"] < _USUAL_SHARE * self._chars.total()
@@ -103,17 +139,14 @@ class Styles:
         """The bookmarks that point to this page."""
         self._titles = {plain(title): level for level, title in outline}
 
-    def level(self, line: Line, *, alone: bool, leads: bool) -> int:
-        """The level of a heading, 0 for any other line.
-
-        `alone`: white above it and below; `leads`: short, white above it, and running text close below.
-        """
+    def level(self, line: Line, standing: Standing) -> int:
+        """The level of a heading, 0 for any other line."""
         if not self._may_be_heading(line):
             return 0
         listed = self._titles.get(plain(line.text), 0)
         larger = line.size >= _LARGER * self._running
-        by_weight = self._is_bold_heading(line) or ((alone or leads) and _is_in_capitals(line, self._body))
-        if not (larger or listed or by_weight or (leads and self._is_set_apart(line))):
+        by_weight = self._is_bold_heading(line) or (standing.apart and _is_in_capitals(line, self._body))
+        if not (larger or listed or by_weight or self._is_set_apart(line, standing)):
             return 0
         return self._levels.get(style := _style(line)) or self._ranked(style, line, listed)
 
@@ -131,13 +164,19 @@ class Styles:
         fits = line.size >= _BOLD_SIZE_MIN * self._body and len(line.text) <= _BOLD_CHARS_MAX
         return fits and not bare(line.text).endswith((".", ",", ":", ";"))
 
-    def _is_set_apart(self, line: Line) -> bool:
-        """In a font that running text seldom has, italics for one."""
+    def _is_set_apart(self, line: Line, standing: Standing) -> bool:
+        """In a font that running text seldom has, italics for one; where one was a heading, others are."""
+        known = (line.font, round(line.size * _SIZE_STEP)) in self._apart
+        if not (standing.leads or (known and standing.apart)):
+            return False
         rare = self._fonts[line.font] <= _RARE_FONT_SHARE * self._chars.total()
         if not rare or line.size < _BOLD_SIZE_MIN * self._body or len(line.text) > _SET_APART_CHARS_MAX:
             return False
         text = bare(line.text)
-        return not text.endswith((".", ",", ":", ";", "?", "!")) and not text[:1].islower()
+        fits = not text.endswith((".", ",", ":", ";", "?", "!")) and not text[:1].islower()
+        if fits:
+            self._apart.add((line.font, round(line.size * _SIZE_STEP)))
+        return fits
 
     def _ranked(self, style: Style, line: Line, listed: int) -> int:
         """By size against the running text, but never deeper than one below the next larger style."""
@@ -164,6 +203,13 @@ def _is_in_capitals(line: Line, body: float) -> bool:
     if len(line.text) > _CAPS_CHARS_MAX or not line.text.isupper() or line.size < _BOLD_SIZE_MIN * body:
         return False
     return sum(letter.isalpha() for letter in line.text) >= _CAPS_LETTERS_MIN and not line.text.endswith((",", ";"))
+
+
+def _is_one(pitches: Counter[int]) -> bool:
+    """Nearly all lines have letters of one width."""
+    total = pitches.total()
+    near = sum(count for _, count in pitches.most_common(2))
+    return total >= _PITCH_LINES_MIN and near >= _PITCH_SHARE_MIN * total
 
 
 def plain(text: str) -> str:

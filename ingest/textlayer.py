@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.boxes import in_order
+from ingest.figures import find_pictures
 from ingest.footnotes import part_notes
 from ingest.furniture import Margins
-from ingest.layout import Line, lines_of, reading_order
+from ingest.layout import Line, lines_of
 from ingest.letters import cleaned
 from ingest.links import Links
 from ingest.markdown import Writer, Written
@@ -16,6 +18,7 @@ from ingest.tables import find_tables
 from ingest.trust import judge
 
 _FIRST_CHARS_MIN = 1500
+_SIDE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,17 @@ class TextLayer:
         runs = links.marked([[cleaned(span) for span in run] for run in verdict.lines])
         lines = lines_of([[span for span in run if span.upright] for run in runs])
         self._learn(lines, sheet)
+        lines = self._styles.told_apart(lines)
         body = self._styles.body
         margins, lines = self._margins.part(lines, sheet, body)
-        margins += lines_of([[span for span in run if not span.upright] for run in runs])
+        sideways = lines_of([[span for span in run if not span.upright] for run in runs])
+        margins += [line for line in sideways if _is_at_the_side(line, sheet)]
         found, rest = find_tables(lines, sheet)
-        flows, notes = part_notes(reading_order([*rest, *found], body), body, sheet.height)
+        pictures, rest = find_pictures(rest, sheet, [item.box for item in found])
+        flows, notes = part_notes(in_order([*rest, *found, *pictures], sheet, body), body, sheet.height)
         writer = Writer(self._styles, links)
-        body_blocks = [*writer.blocks(flows), *writer.notes(notes)]
+        turned = writer.plain([line for line in sideways if not _is_at_the_side(line, sheet)])
+        body_blocks = [*writer.blocks(flows), *turned, *writer.notes(notes)]
         markdown, blocks = _assembled(body_blocks, writer.plain(margins), sheet)
         return PageRead(markdown, blocks, trusted=True, detail="", hidden=verdict.hidden)
 
@@ -73,6 +80,11 @@ class TextLayer:
         ahead = sheet.following() if first and self._styles.chars < _FIRST_CHARS_MIN else None
         if ahead is not None:
             self._styles.note(lines_of([[span for span in run if span.upright] for run in judge(ahead).lines]))
+
+
+def _is_at_the_side(line: Line, sheet: Sheet) -> bool:
+    """In the left or right margin: a stamp along the edge of the page."""
+    return line.box[2] <= _SIDE * sheet.width or line.box[0] >= (1 - _SIDE) * sheet.width
 
 
 def _assembled(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ingest.sheet import WHITE, Picture, Rect, Sheet, Span, area, centre, holds
+from ingest.sheet import WHITE, Sheet, Span, area, centre, clipped, holds
 
 _GARBAGE_SHARE_MAX = 0.05
 _HIDDEN_CHARS_MAX = 20
@@ -89,13 +89,8 @@ def _distance(one: int, other: int) -> int:
 def _pictures(sheet: Sheet) -> tuple[float, bool]:
     """The share of the page under images, and whether a large one lies on top of text."""
     page = max(1.0, sheet.width * sheet.height)
-    shares = [(area(_clipped(picture, sheet)) / page, picture.covers_text) for picture in sheet.pictures]
+    shares = [(area(clipped(picture.box, sheet)) / page, picture.covers_text) for picture in sheet.pictures]
     return min(1.0, sum(share for share, _ in shares)), any(over for share, over in shares if share >= _LARGE_PICTURE)
-
-
-def _clipped(picture: Picture, sheet: Sheet) -> Rect:
-    left, top, right, bottom = picture.box
-    return max(0.0, left), max(0.0, top), min(sheet.width, right), min(sheet.height, bottom)
 
 
 def _inked(text: str) -> int:

@@ -103,7 +103,8 @@ def test_both_engines_read_the_same(tmp_path: Path) -> None:
     assert [page.markdown for page in one] == [page.markdown for page in other]
     for mine, theirs in zip(one, other, strict=True):
         for block, twin in zip(mine.blocks, theirs.blocks, strict=True):
-            assert all(abs(block["box"][side] - twin["box"][side]) < 0.01 for side in ("x0", "y0", "x1", "y1"))
+            slack = 0.04 if block["kind"] == "figure" else 0.01  # MuPDF adds room for the corners of a stroke
+            assert all(abs(block["box"][side] - twin["box"][side]) < slack for side in ("x0", "y0", "x1", "y1"))
 
 
 def ruled_table(canvas: Canvas) -> None:
