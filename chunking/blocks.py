@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from markdown_it.token import Token
 
 from chunking.rules import HTML_TABLE, block_parser, table_end
 from chunking.tables import Table, html_table, outside_cells, pipe_table
-from folio.records import BlockKind, PageText
+from folio.records import Block, BlockKind, PageText
 
 HEADING_CHARS_MAX = 200
 """A "heading" longer than this is a paragraph above a line of dashes."""
@@ -70,7 +70,17 @@ def page_blocks(page: PageText) -> list[TextBlock]:
     """The page's blocks in reading order, running heads and page numbers left out."""
     source = _Source(page.page, without_furniture(page))
     tokens = _PARSER.parse(source.text)
-    return list(_tiled(source, tokens, 0, source.count))
+    notes = [block for block in page.blocks if block.kind is BlockKind.FOOTNOTE and not block.furniture]
+    return [_as_note(block, notes) for block in _tiled(source, tokens, 0, source.count)]
+
+
+def _as_note(block: TextBlock, notes: Sequence[Block]) -> TextBlock:
+    """A block that the reader called a footnote is one, whatever its Markdown looks like."""
+    if not notes or block.table:
+        return block
+    start, end = block.spans[0].start, block.spans[-1].end
+    covered = sum(max(0, min(end, note.end) - max(start, note.start)) for note in notes)
+    return replace(block, kind=BlockKind.FOOTNOTE) if 2 * covered > end - start else block
 
 
 def without_furniture(page: PageText) -> str:

@@ -20,7 +20,7 @@ from folio.errors import SettingsError
 from folio.ids import Doc, chunk_id
 from folio.records import BlockKind, Chunk, ChunkSet, Document
 
-REVISION = "1"
+REVISION = "2"
 """Changes with every change of what is embedded: another revision is another generation of the index."""
 ROOM_MIN = 12
 LEAD_SHARE = 3

@@ -4,7 +4,7 @@ Conservative: when in doubt both halves stay as they are, and every piece keeps 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from chunking.blocks import Span, TextBlock, page_blocks, table_block
 from chunking.tables import continues, joined
@@ -24,20 +24,33 @@ def gaps_of(document: Document) -> dict[int, Cause]:
 
 
 def document_blocks(pages: Iterable[PageText]) -> list[TextBlock]:
-    """All blocks of the readable pages, in order, joined where a page break cut one."""
+    """All blocks of the readable pages, in order, joined where a page break cut one.
+
+    A page's footnotes come after the text that they stand under, its last sentence included, and before whatever
+    else the next page begins with.
+    """
     blocks: list[TextBlock] = []
+    notes: list[TextBlock] = []
     last_page = 0
     for page in pages:
         if page.status == "failed":
             continue
-        here = page_blocks(page)
-        if blocks and here and page.page == last_page + 1:
-            whole = across(blocks[-1], here[0])
+        body, following = _parted(page_blocks(page))
+        if blocks and body and page.page == last_page + 1:
+            whole = across(blocks[-1], body[0])
             if whole:
-                blocks[-1], here = whole, here[1:]
-        blocks += here
-        last_page = page.page
-    return blocks
+                blocks[-1], body = whole, body[1:]
+        blocks += notes + body
+        notes, last_page = following, page.page
+    return blocks + notes
+
+
+def _parted(blocks: Sequence[TextBlock]) -> tuple[list[TextBlock], list[TextBlock]]:
+    """The page's body, and the footnotes at its foot; a note with text after it stays where it is."""
+    cut = len(blocks)
+    while cut and blocks[cut - 1].kind is BlockKind.FOOTNOTE:
+        cut -= 1
+    return list(blocks[:cut]), list(blocks[cut:])
 
 
 def across(before: TextBlock, after: TextBlock) -> TextBlock | None:

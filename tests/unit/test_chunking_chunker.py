@@ -8,7 +8,7 @@ from chunking.chunker import Chunker
 from chunking.process import ChunkProcess
 from folio.child import Child
 from folio.errors import Permanent, SettingsError
-from folio.records import Block, BlockKind, Box, ChunkSet, Document
+from folio.records import Block, BlockKind, Box, ChunkSet, Document, PageText
 from tests.unit.chunking_documents import DOC, MINILM, bodies, document, failed, minilm, page, words
 
 SENTENCE = "The harbour crane lifts one more container onto the quay tonight."
@@ -139,6 +139,70 @@ def test_a_chunk_knows_every_page_and_box_that_it_touches():
         [(1, 0.1), (1, 0.2), (2, 0.3)],
         [(2, 0.4)],
     ]
+
+
+def marked(*parts: tuple[str, str, float], number: int = 1) -> PageText:
+    """A page of blocks, each with its kind and the height of its box; a figure has no text."""
+    markdown, blocks = "", []
+    for kind, text, y in parts:
+        markdown += "\n\n" if markdown and text else ""
+        blocks.append(Block(kind=kind, start=len(markdown), end=len(markdown) + len(text), box=box(y)))
+        markdown += text
+    return page(markdown, number, blocks=tuple(blocks))
+
+
+def heights(chunk) -> list[float]:
+    return [on.box.y0 for on in chunk.boxes]
+
+
+def test_a_figure_without_words_makes_no_chunk_and_its_box_rides_with_its_caption():
+    text, after = ("paragraph", "Some words.", 0.1), ("paragraph", "More words.", 0.9)
+    caption = ("caption", "Figure 1. A crane.", 0.5)
+    for parts in ([("figure", "", 0.3), caption], [caption, ("figure", "", 0.3)]):
+        chunks = words().chunk(document(marked(text, *parts, after))).chunks
+        assert [chunk.body for chunk in chunks] == ["Some words.\n\nFigure 1. A crane.\n\nMore words."]
+        assert sorted(heights(chunks[0])) == [0.1, 0.3, 0.5, 0.9]
+    alone = words().chunk(document(marked(text, ("figure", "", 0.3), after))).chunks
+    assert [heights(chunk) for chunk in alone] == [[0.1, 0.9]]
+    assert words().chunk(document(marked(("figure", "", 0.3)))).chunks == ()
+
+
+def test_only_the_chunk_with_the_caption_has_the_figures_box():
+    parts = [("heading", "# A", 0.1), ("paragraph", "One.", 0.2), ("heading", "# B", 0.4), ("figure", "", 0.5)]
+    chunks = words().chunk(document(marked(*parts, ("caption", "Figure 1.", 0.6)))).chunks
+    assert [heights(chunk) for chunk in chunks] == [[0.1, 0.2], [0.4, 0.6, 0.5]]
+
+
+def test_a_footnote_comes_after_its_sentence_and_before_the_next_pages_heading():
+    first = marked(("paragraph", "The cargo was^1^", 0.1), ("footnote", "1. By night.", 0.9))
+    second = marked(("paragraph", "unloaded.", 0.1), ("heading", "# Next", 0.3), ("paragraph", "Other.", 0.5), number=2)
+    chunks = words().chunk(document(first, second)).chunks
+    assert [chunk.body for chunk in chunks] == ["The cargo was^1^ unloaded.\n\n1. By night.", "Next\n\nOther."]
+    third = marked(("heading", "# Next", 0.3), ("paragraph", "Other.", 0.5), number=2)
+    chunks = words().chunk(document(first, third)).chunks
+    assert [(chunk.body, chunk.section) for chunk in chunks] == [
+        ("The cargo was^1^\n\n1. By night.", 0),
+        ("Next\n\nOther.", 1),
+    ]
+    only = words().chunk(document(marked(("footnote", "1. By night.", 0.9)))).chunks
+    assert [(chunk.body, chunk.kind) for chunk in only] == [("1. By night.", BlockKind.FOOTNOTE)]
+
+
+def test_boxes_of_a_list_and_of_its_items_are_all_found():
+    items = "\n".join(f"- item {n}" for n in range(8))
+    whole = Block(kind="list", start=0, end=len(items), box=box(0.1))
+    each = [Block(kind="list", start=9 * n, end=9 * n + 8, box=box(0.2 + n / 16)) for n in range(8)]
+    chunks = words(16, 0).chunk(document(page(items, blocks=(whole, *each)))).chunks
+    assert len(chunks) > 1
+    assert all(0.1 in heights(chunk) for chunk in chunks)
+    assert sorted(y for chunk in chunks for y in heights(chunk) if y > 0.1) == [0.2 + n / 16 for n in range(8)]
+
+
+def test_plain_text_has_pages_and_no_boxes_and_sections_are_counted():
+    chunks = words().chunk(document("# A\n\nOne.\n\n## B\n\n" + "\n\n".join([SENTENCE] * 9), "# C\n\nThree.")).chunks
+    assert {chunk.boxes for chunk in chunks} == {()}
+    assert [chunk.section for chunk in chunks] == [0, *[1] * (len(chunks) - 2), 2]
+    assert chunks[-1].pages == (2,)
 
 
 def test_rows_of_a_split_table_stand_on_the_pages_that_they_come_from():
