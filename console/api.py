@@ -87,7 +87,10 @@ class Putting(BaseModel):
 
 
 class Answer(BaseModel):
+    """What was found; `note` says what a reader should know about this index, mostly nothing."""
+
     hits: list[Hit]
+    note: str = ""
 
 
 def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI:
@@ -108,7 +111,7 @@ def _reading(owner: Owner) -> APIRouter:
     @router.post("/search")
     async def search(question: Asked) -> Answer:
         """Passages that answer, best first, each with document, version, pages and boxes."""
-        return Answer(hits=await owner.search(question.meant()))
+        return Answer(hits=await owner.search(question.meant()), note=owner.search_note)
 
     @router.get("/documents")
     def documents() -> dict[str, Any]:

@@ -1,50 +1,30 @@
-"""The command line: run, add, search, status, delete, demo, config. stdout is data, stderr is talk."""
+"""The command line: every command is in one of the modules imported here. stdout is data, stderr is talk."""
 
-import json
 import os
 import signal
 import sys
-from enum import IntEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from console import cli_adding, cli_reading
+from console.options import (
+    DataOption,
+    Exit,
+    JsonOption,
+    app,
+    config_app,
+    must_exist,
+    overrides_of,
+    print_json,
+    settings_of,
+    take_password,
+)
 from folio.errors import FolioError, SettingsError
 
+COMMANDS = (cli_adding.add, cli_adding.watch, cli_reading.search)
+"""Importing their modules has registered them; status and the rest follow here."""
 
-class Exit(IntEnum):
-    """What a command's end means to a script."""
-
-    OK = 0
-    ERROR = 1
-    USAGE = 2
-    PARTIAL = 3
-    NOT_READY = 4
-    INTERRUPTED = 130
-
-
-DataOption = Annotated[Path | None, typer.Option("--data", help="Where state lives [FOLIO_DATA, default .folio].")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
-
-QUESTION_CHARS_MAX = 4000
-
-EXAMPLES = """
-\b
-Examples:
-  folio add report.pdf scans/        read documents until they are searchable
-  folio search "net revenue 2025"    passages with document, page and box
-  folio status                       what became of every document
-  folio run                          serve on; other commands find it
-"""
-
-app = typer.Typer(
-    help=f"Documents in, cited answers out.\n{EXAMPLES}",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # the plain help answers in half the time
-    pretty_exceptions_enable=False,
-)
-config_app = typer.Typer(help="What can be set, and where each value comes from.", rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 
 
@@ -52,6 +32,8 @@ def main() -> None:
     """Entry point: every error ends in one sentence and an exit code, never in a traceback."""
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupted)
+        take_password()
         code = app(standalone_mode=False)
         if code == Exit.INTERRUPTED:
             raise KeyboardInterrupt
@@ -66,6 +48,12 @@ def main() -> None:
         _end("stopped", Exit.INTERRUPTED)
     except Exception as error:
         _usage_or_defect(error)
+
+
+def _interrupted(number: int, frame: Any) -> None:
+    """The first Ctrl-C stops cleanly, the second ends at once: what was acknowledged is on the log either way."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(Exit.INTERRUPTED))
+    signal.default_int_handler(number, frame)
 
 
 def _usage_or_defect(error: Exception) -> None:
@@ -86,71 +74,6 @@ def _end(sentence: str, code: Exit) -> None:
 
 
 @app.command()
-def add(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for stdin.")],
-    document: Annotated[str | None, typer.Option("--id", help="Your own document id (one file only).")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="File name of what comes from stdin.")] = None,
-    wait: Annotated[bool, typer.Option(help="Wait until searchable.")] = True,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Read documents until they are searchable.
-
-    \b
-    Examples:
-      folio add report.pdf
-      folio add scans/ letters/2024-*.jpg
-      curl -s https://example.org/a.pdf | folio add - --name a.pdf
-    """
-    from console.adding import add_all, collect, sentences
-    from console.session import open_session
-
-    settings = _settings(data)
-    with collect(paths, name=name, document=document) as files, open_session(settings) as session:
-        results = add_all(session, settings, files, wait=wait)
-    if as_json:
-        _print_json({"documents": results})
-    for line in sentences(results):
-        print(line, file=sys.stderr if as_json else sys.stdout)
-    bad = [result for result in results if result["state"] in ("failed", "refused", "cancelled")]
-    flawed = [result for result in results if result["state"] == "searchable with gaps"]
-    if bad or flawed:
-        raise typer.Exit(Exit.ERROR if len(bad) == len(results) else Exit.PARTIAL)
-
-
-@app.command()
-def search(
-    question: Annotated[str, typer.Argument(help="What you want to know.")],
-    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many passages.")] = 5,
-    document: Annotated[str | None, typer.Option("--document", help="Only in this document.")] = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find passages, each with document, pages, boxes and heading path.
-
-    \b
-    Examples:
-      folio search "net revenue 2025"
-      folio search "保修期多久" -k 3 --json
-    """
-    from console.session import open_session
-    from console.show import print_hits
-    from folio.records import Filters, Question
-
-    settings = _settings(data)
-    if not 0 < len(question.strip()) <= QUESTION_CHARS_MAX:
-        raise typer.BadParameter(f"the question is empty, or longer than {QUESTION_CHARS_MAX:,} characters")
-    _must_exist(settings.data)
-    with open_session(settings) as session:
-        asked = Question(question=question, k=k, filters=Filters(documents=(document,) if document else ()))
-        hits = session.call(lambda client: client.search(asked))
-    if as_json:
-        _print_json({"hits": hits})
-    else:
-        print_hits(hits, question)
-
-
-@app.command()
 def status(
     document: Annotated[str | None, typer.Argument(help="One document: shows every page.")] = None,
     data: DataOption = None,
@@ -168,15 +91,13 @@ def status(
     from infra.places import LEDGER_FILE
     from ledger import audit
 
-    settings = _settings(data)
-    ledger = _must_exist(settings.data) / LEDGER_FILE
-    if not ledger.exists():
+    settings = settings_of(data)
+    ledger = must_exist(settings.data) / LEDGER_FILE
+    if not ledger.exists() or audit.out_of_date(ledger):
         _rebuild_ledger(settings)
     if document is None:
         known = audit.documents(ledger)
-        _print_json({"documents": [one.model_dump(mode="json") for one in known]}) if as_json else print_documents(
-            known
-        )
+        print_json({"documents": [one.model_dump(mode="json") for one in known]}) if as_json else print_documents(known)
         return
     try:
         one = audit.document(ledger, doc_of(TENANT_DEFAULT, document))
@@ -184,7 +105,7 @@ def status(
         one = None
     if one is None:
         raise FolioError(f"there is no document {document!r}: folio status lists what there is")
-    _print_json(one.model_dump(mode="json")) if as_json else print_document(one)
+    print_json(one.model_dump(mode="json")) if as_json else print_document(one)
 
 
 @app.command()
@@ -199,16 +120,16 @@ def delete(
     Example:
       folio delete report.pdf
     """
-    from console.adding import wait_until_settled
+    from console.following import wait_until_settled
     from console.session import open_session
 
-    settings = _settings(data)
-    _must_exist(settings.data)
+    settings = settings_of(data)
+    must_exist(settings.data)
     with open_session(settings, warm=False) as session:
         done = session.call(lambda client: client.delete(document))
         (result,) = wait_until_settled(session, settings, [done], talk=False)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         print(f"{document}: deleted")
 
@@ -228,7 +149,7 @@ def run(
     from console.serving import run_until_stopped
 
     overrides = {"server": {"port": port}} if port is not None else {}
-    run_until_stopped(_settings(data, overrides), as_json=as_json)
+    run_until_stopped(settings_of(data, overrides), as_json=as_json)
 
 
 @app.command()
@@ -247,11 +168,11 @@ def demo(
     from console.serving import hold
     from console.session import open_session
 
-    settings = _settings(data)
+    settings = settings_of(data)
     with open_session(settings, port=settings.server.port) as session:
         answers = run_demo(session, settings, talk=not as_json)
         if as_json:
-            _print_json({"answers": answers})
+            print_json({"answers": answers})
         if serve:
             hold(session, settings)
 
@@ -268,21 +189,11 @@ def config_show(data: DataOption = None, as_json: JsonOption = False) -> None:
     from console.show import print_settings
     from folio.settings import described
 
-    rows = described(_settings(data), overrides=_overrides(data))
+    rows = described(settings_of(data), overrides=overrides_of(data))
     if as_json:
-        _print_json({row["key"]: {"value": row["value"], "origin": row["origin"]} for row in rows})
+        print_json({row["key"]: {"value": row["value"], "origin": row["origin"]} for row in rows})
     else:
         print_settings(rows)
-
-
-def _overrides(data: Path | None, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    return ({"data": data} if data else {}) | (more or {})
-
-
-def _settings(data: Path | None, more: dict[str, Any] | None = None) -> Any:
-    from folio.settings import load
-
-    return load(overrides=_overrides(data, more))
 
 
 def _rebuild_ledger(settings: Any) -> None:
@@ -291,17 +202,6 @@ def _rebuild_ledger(settings: Any) -> None:
 
     with open_session(settings, warm=False) as session:
         session.call(lambda client: client.stages())
-
-
-def _must_exist(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise FolioError(f"{folder}: no folio data here yet: `folio add FILE` makes it, --data names another place")
-    return folder
-
-
-def _print_json(answer: Any) -> None:
-    json.dump(answer, sys.stdout, ensure_ascii=False, indent=2, default=str)
-    sys.stdout.write("\n")
 
 
 if __name__ == "__main__":

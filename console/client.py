@@ -48,9 +48,9 @@ class Client:
     def __init__(self, address: Address) -> None:
         self.address = address
 
-    def search(self, question: Question) -> list[dict[str, Any]]:
-        hits: list[dict[str, Any]] = self._call("POST", "/v1/search", body=question.encode())["hits"]
-        return hits
+    def search(self, question: Question) -> dict[str, Any]:
+        """`hits`, and a `note` about the index."""
+        return self._call("POST", "/v1/search", body=question.encode())
 
     def put(
         self, path: Path, *, name: str, document: str | None = None, uri: str = "", reading: Reading = AS_IT_IS

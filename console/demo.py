@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from console.adding import Result, add_all, collect, sentences
+from console.adding import Adding, collect, sentences
+from console.following import Result
 from console.session import Session
 from console.show import passage, where
 from folio.errors import FolioError
@@ -23,8 +24,8 @@ def run_demo(session: Session, settings: Settings, *, talk: bool) -> list[dict[s
     out = sys.stdout if talk else sys.stderr
     began = time.monotonic()
     print("Reading the example documents: ingest, OCR, chunk, embed, index ...", file=sys.stderr, flush=True)
-    with collect([str(examples / "documents")], name=None, document=None) as files:
-        results = add_all(session, settings, files, wait=True)
+    with collect([str(examples / "documents")]) as files:
+        results = Adding(session, settings).run(files, wait=True, talk=True)
     print(f"\nDocuments ({time.monotonic() - began:.0f} s)", file=out)
     for line in sentences(results):
         print(f"  {line}", file=out)
@@ -45,7 +46,7 @@ def folder() -> Path:
 
 
 def _answer(session: Session, question: dict[str, Any]) -> dict[str, Any]:
-    hits = session.call(lambda client: client.search(Question(question=question["ask"])))
+    hits = session.call(lambda client: client.search(Question(question=question["ask"])))["hits"]
     return {"question": question["ask"], "hits": hits}
 
 

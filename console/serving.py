@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 
+from console.options import Exit
 from console.session import Session, serve
 from folio.errors import FolioError
 from folio.settings import Settings
@@ -23,8 +25,14 @@ def run_until_stopped(settings: Settings, *, as_json: bool) -> None:
 
 async def _run(settings: Settings, *, as_json: bool) -> None:
     stop = asyncio.Event()
+
+    def leave() -> None:
+        if stop.is_set():  # asked twice: at once
+            os._exit(Exit.INTERRUPTED)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, leave)
 
     def ready(address: Address) -> None:
         if as_json:

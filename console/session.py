@@ -29,6 +29,7 @@ class Session:
         self._warm = warm
         self._own: OwnerThread | None = None
         self._client: Client | None = None
+        self._connecting = threading.Lock()
 
     @property
     def is_owner(self) -> bool:
@@ -64,10 +65,11 @@ class Session:
             self._own = None
 
     def _connected(self) -> Client:
-        if self._client is None:
-            address = owner_of(self._settings.data, wait_s=STARTING_S_MAX)
-            self._client = Client(address or self._become_owner())
-        return self._client
+        with self._connecting:  # a watch calls from two threads
+            if self._client is None:
+                address = owner_of(self._settings.data, wait_s=STARTING_S_MAX)
+                self._client = Client(address or self._become_owner())
+            return self._client
 
     def _become_owner(self) -> Address:
         server = self._settings.server.model_copy(update={"port": self._port})

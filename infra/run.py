@@ -80,6 +80,11 @@ class Owner:
     async def search(self, question: Question) -> list[Hit]:
         return await self.parts.searcher.search(question)
 
+    @property
+    def search_note(self) -> str:
+        """What whoever reads the answers should know about the index; empty when there is nothing to say."""
+        return self.parts.searcher.note
+
     async def page(self, document: str, page: int) -> PageText:
         """One page as it is shown. Raises Unknown when there is none, Gone when its text is not kept."""
         doc = doc_of(TENANT_DEFAULT, document)

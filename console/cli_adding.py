@@ -1,0 +1,208 @@
+"""The commands that put documents in: add and watch."""
+# ruff: noqa: D301, PLR0913, PLR0917  # a command's options are its parameters
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console.options import (
+    DataOption,
+    ExcludeOption,
+    Exit,
+    IncludeOption,
+    JsonOption,
+    MetaOption,
+    PagesOption,
+    PasswordOption,
+    app,
+    ask_password,
+    password_of,
+    print_json,
+    say,
+    settings_of,
+)
+
+TRIES_MAX = 3
+
+
+@app.command()
+def add(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for stdin.")],
+    document: Annotated[str | None, typer.Option("--id", help="Your own document id (one file only).")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="File name of what comes from stdin; its ending decides text types.")
+    ] = None,
+    pages: PagesOption = "",
+    meta: MetaOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    password: PasswordOption = None,
+    wait: Annotated[bool, typer.Option(help="Wait until searchable.")] = True,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read documents until they are searchable. The same bytes with other pages or metadata are a new version.
+
+    \b
+    Examples:
+      folio add report.pdf
+      folio add scans/ letters/2024-*.jpg
+      folio add archive/ --include "*.pdf" --exclude drafts --meta department=legal --meta year=2024
+      folio add book.pdf --pages 1-3,7
+      folio add locked.pdf --password -
+      curl -s https://example.org/a.pdf | folio add - --name a.pdf
+    """
+    from console.adding import Adding, collect, sentences
+    from console.session import open_session
+
+    settings, reading = settings_of(data), _reading(pages, meta, password)
+    with (
+        collect(paths, name=name, document=document, include=include or (), exclude=exclude or ()) as files,
+        open_session(settings) as session,
+    ):
+        adding = Adding(session, settings, reading)
+        try:
+            adding.run(files, wait=wait, talk=True)
+            _ask_for_passwords(adding, files, ask=wait and not as_json)
+        except KeyboardInterrupt:
+            _stopped(adding.results, len(files), settings, is_owner=session.is_owner)
+            raise
+    summary = adding.summary()
+    if as_json:
+        print_json({"documents": adding.results, "summary": summary})
+    out = sys.stderr if as_json else sys.stdout
+    for line in sentences(adding.results):
+        print(line, file=out)
+    _print_end(summary, adding.results, out)
+    _exit(adding.results)
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="A folder that keeps filling.")],
+    once: Annotated[bool, typer.Option("--once", help="Add what is there, then end.")] = False,
+    settle: Annotated[float, typer.Option("--settle", min=0.1, help="Seconds that a file must be left alone.")] = 2.0,
+    pages: PagesOption = "",
+    meta: MetaOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    password: PasswordOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add what comes into a folder, until Ctrl-C. After a restart nothing is added twice; changes are new versions.
+
+    \b
+    Examples:
+      folio watch inbox/
+      folio watch scans/ --include "*.pdf" --meta origin=scanner
+      folio watch inbox/ --once --json
+    """
+    from console import adding, watching
+    from console.progress import Progress
+    from console.session import open_session
+    from ingest.folder import Choice
+
+    settings, reading = settings_of(data), _reading(pages, meta, password)
+    choice = Choice(tuple(include or ()), tuple(exclude or ()))
+    with open_session(settings) as session, Progress(talk=True) as progress:
+        session.call(lambda client: client.stages())  # who owns the folder is settled before two threads ask
+        say(f"watching {folder}: Ctrl-C ends" if not once else f"adding what is in {folder}")
+        watched = watching.Watching(
+            session=session,
+            settings=settings,
+            folder=folder,
+            choice=choice,
+            settle_s=settle,
+            reading=reading,
+            once=once,
+        )
+
+        def tell(result: dict[str, Any]) -> None:
+            progress.out(_one_line(result) if as_json else adding.line(result))
+
+        summary = watched.run(tell, progress)
+    _end_watch(watched, summary, as_json=as_json)
+    raise typer.Exit(watching.exit_code(summary) if once else Exit.OK)
+
+
+def _reading(pages: str, meta: list[str] | None, password: str | None) -> Any:
+    """Everything about the options is checked before anything is sent."""
+    from console.asked import metadata_of
+    from console.client import Reading
+    from folio.errors import FolioError
+    from ingest.ranges import parse_pages
+
+    try:
+        chosen = str(parse_pages(pages))
+    except FolioError as error:
+        raise typer.BadParameter(f"--pages: {error}") from None
+    return Reading(pages=chosen, metadata=metadata_of(meta), password=password_of(password))
+
+
+def _ask_for_passwords(adding: Any, files: Any, *, ask: bool) -> None:
+    """A person at a terminal may open what is encrypted; an empty answer leaves it failed."""
+    for _ in range(TRIES_MAX):
+        locked = [one["document"] for one in adding.results if one["cause"] == "encrypted"]
+        if not (ask and locked and sys.stdin.isatty() and sys.stderr.isatty()):
+            return
+        password = ask_password(f"Password of {', '.join(locked[:3])} (empty: leave it): ")
+        if not password:
+            return
+        adding.again(files, password=password)
+
+
+def _stopped(results: list[dict[str, Any]], files: int, settings: Any, *, is_owner: bool) -> None:
+    """What was reached, and how to go on. Said at once: leaving cleanly may take seconds."""
+    settled = sum(one["state"] not in ("queued", "reading", "indexing") for one in results)
+    say(f"stopping (Ctrl-C again ends at once): {settled} of {files} documents are done, {len(results)} acknowledged")
+    if not is_owner:
+        say("the running folio goes on reading what it acknowledged: folio status")
+    elif len(results) < files:
+        say("to go on: the same command again; what is done is skipped")
+    else:
+        say(f"to go on: folio run --data {settings.data}, or the same command again")
+
+
+def _print_end(summary: dict[str, Any], results: list[dict[str, Any]], out: Any) -> None:
+    from console import summary as ending
+
+    if len(results) > 1 or summary["causes"]:
+        print(file=out)
+        for line in ending.lines(summary):
+            print(line, file=out)
+    if (following := ending.next_step(results)) and out is sys.stdout:
+        say(following)
+
+
+def _exit(results: list[dict[str, Any]]) -> None:
+    bad = [result for result in results if result["state"] in ("failed", "refused", "cancelled")]
+    flawed = [result for result in results if result["state"] == "searchable with gaps"]
+    if bad or flawed:
+        raise typer.Exit(Exit.ERROR if len(bad) == len(results) else Exit.PARTIAL)
+
+
+def _one_line(answer: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(answer, ensure_ascii=False, default=str)
+
+
+def _end_watch(watched: Any, summary: dict[str, Any], *, as_json: bool) -> None:
+    from console import summary as ending
+
+    if as_json:
+        print(_one_line({"summary": summary}), flush=True)
+    for line in ending.lines(summary):
+        print(line, file=sys.stderr if as_json else sys.stdout)
+    if watched.known:
+        say(f"{ending.count(watched.known, 'file')} already there, unchanged")
+    if watched.failed_before:
+        names = ", ".join(watched.failed_before[:3])
+        say(f"{len(watched.failed_before)} of them failed before ({names}): folio add tries again")
+    for path in watched.left_alone[:3]:
+        say(f"left alone, still being written: {path}")
+    if watched.unsettled:
+        say(f"{watched.unsettled} not done yet: folio run, or the same command again, goes on")

@@ -1,0 +1,157 @@
+"""Documents that were handed over, followed in the ledger until each is settled."""
+
+import time
+from collections import Counter
+from typing import Any
+
+from console.pace import Counts
+from console.progress import Progress
+from console.session import Session
+from folio.ids import TENANT_DEFAULT, doc_of
+from folio.settings import Settings
+from infra.places import LEDGER_FILE
+from ledger import audit
+
+POLL_S = 0.05
+POLL_SHARE = 4
+"""Asking the ledger takes at most this part of the time, however many documents are waited for."""
+OWNER_EVERY_S = 1.0
+
+Result = dict[str, Any]
+NOTHING: Result = {"pages": 0, "pages_read": 0, "chunks": 0, "embedded": 0, "gaps": {}, "cause": None, "detail": ""}
+PAGES_OF = {
+    "announced": "pages",
+    "digital": "pages_born_digital",
+    "scanned": "pages_scanned",
+    "skipped": "pages_skipped",
+    "failed": "pages_failed",
+    "searchable": "pages_searchable",
+}
+BAD = ("failed", "refused", "cancelled")
+
+
+class Following:
+    """Fills in what became of each result, and shows it. Give it results as they come, then wait."""
+
+    def __init__(self, session: Session, settings: Settings, progress: Progress) -> None:
+        self._session = session
+        self._ledger = settings.data / LEDGER_FILE
+        self._progress = progress
+        self._pending: dict[str, list[Result]] = {}
+        self._done = 0
+        self._pages_done: Counter[str] = Counter()
+        self._next_s = 0.0
+        self._asked_s = time.monotonic()
+        self._lags: dict[str, int] = {}
+
+    @property
+    def pending(self) -> int:
+        return len(self._waiting())
+
+    def add(self, result: Result) -> None:
+        result.update(NOTHING | result)
+        self._pending.setdefault(result["document"], []).append(result)
+
+    def wait(self) -> None:
+        """Until nothing is pending. Raises what ended the owner, should this process be the owner."""
+        while self._pending:
+            self.look()
+            if self._pending:
+                time.sleep(POLL_S)
+
+    def look(self) -> list[Result]:
+        """Ask once, if it is time to; returns what is settled since the last look."""
+        now = time.monotonic()
+        if now < self._next_s:
+            return []
+        settled = self._ask()
+        self._next_s = now + max(POLL_S, POLL_SHARE * (time.monotonic() - now))
+        if now - self._asked_s > OWNER_EVERY_S:
+            self._asked_s = now
+            self._ask_owner()
+        self._progress.show(self._counts(), self._waiting(), self._lags)
+        return settled
+
+    def _ask(self) -> list[Result]:
+        known = audit.summaries(self._ledger, [doc_of(TENANT_DEFAULT, name) for name in self._pending])
+        settled = []
+        for status in known.values():
+            for result in list(self._pending[status.document]):
+                if status.version >= result["version"]:  # a newer one settles those before it
+                    result.update(became(status))
+                    settled += self._settle(result, status)
+        return settled
+
+    def _settle(self, result: Result, status: audit.DocumentStatus) -> list[Result]:
+        if status.state in audit.UNSETTLED:
+            return []
+        result["gaps"] = self._gaps(status)
+        left = self._pending[status.document]
+        left.remove(result)
+        if not left:
+            del self._pending[status.document]
+        self._done += 1
+        self._pages_done.update(_pages(result))
+        return [result]
+
+    def _waiting(self) -> list[Result]:
+        return [result for results in self._pending.values() for result in results]
+
+    def _gaps(self, status: audit.DocumentStatus) -> dict[int, str]:
+        """Pages that could not be read, of a document that has some."""
+        whole = audit.document(self._ledger, status.doc) if status.pages_failed else None
+        return {page.page: str(page.cause) for page in whole.pages if page.status == "failed"} if whole else {}
+
+    def _ask_owner(self) -> None:
+        """What the stages wait for; also finds out that the owner is gone, and becomes the next one."""
+        stages = self._session.call(lambda client: client.stages())["stages"]
+        self._lags = {stage["stage"].partition("-")[0]: stage["lag"] for stage in stages}
+        self._progress.waits_for("; ".join(f"{one['stage']}: {one['waits_for']}" for one in stages if not one["ready"]))
+
+    def _counts(self) -> Counts:
+        """What is settled was summed up when it was: a folder may be watched for months."""
+        waiting = self._waiting()
+        pages = self._pages_done.copy()
+        for result in waiting:
+            pages.update(_pages(result))
+        return Counts(
+            documents=self._done + len(waiting),
+            settled=self._done,
+            uncounted=sum(not one["pages"] for one in waiting),
+            waiting_scanned=self._lags.get("ocr", 0),
+            **pages,
+        )
+
+
+def _pages(result: Result) -> dict[str, int]:
+    return {count: result.get(name, 0) for count, name in PAGES_OF.items()}
+
+
+def became(known: audit.DocumentStatus) -> Result:
+    """What a result says of a document, from the ledger."""
+    read = known.pages_ok + known.pages_failed + known.pages_skipped
+    pages = known.page_count or read
+    return {
+        "state": known.state,
+        "pages": pages,
+        "pages_read": read,
+        "pages_born_digital": known.pages_born_digital,
+        "pages_scanned": known.pages_ocr,
+        "pages_skipped": known.pages_skipped,
+        "pages_failed": known.pages_failed,
+        "pages_searchable": known.pages_searchable if known.state in audit.UNSETTLED else pages,
+        "chunks": known.chunks,
+        "embedded": known.embedded,
+        "cause": known.cause,
+        "detail": known.detail or known.sentence,
+    }
+
+
+def wait_until_settled(session: Session, settings: Settings, results: list[Result], *, talk: bool) -> list[Result]:
+    """Follow the ledger until every result's version is settled; fills in what became of each."""
+    with Progress(talk=talk) as progress:
+        following = Following(session, settings, progress)
+        for result in results:
+            following.add(result)
+        following.wait()
+    return results
