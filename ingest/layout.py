@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from ingest.leftward import is_leftward
 from ingest.sheet import Rect, Span, union
 
 APART_EMS = 1.3
@@ -101,7 +102,7 @@ def _append(lines: list[Line], line: Line) -> None:
     """An engine may end a line where only a bullet or a font ends: mend that."""
     if lines and _joined(lines[-1].text, lines[-1], line):
         first, second = lines[-1], line
-        if second.box[0] < first.box[0] and not _is_leftward(first.text + second.text):
+        if (second.box[0] < first.box[0]) is not is_leftward(first.text + second.text):
             first, second = second, first
         longer = first if len(first.text) >= len(second.text) else second
         space = "" if is_wide(first.text[-1]) and is_wide(second.text[0]) else " "
@@ -161,17 +162,12 @@ def is_wide(letter: str) -> bool:
     return "\u2e80" <= letter <= "\u9fff" or "\uf900" <= letter <= "\ufaff" or "\uff00" <= letter <= "\uffef"
 
 
-def _is_leftward(text: str) -> bool:
-    """It has Hebrew or Arabic letters: then the engine's order is right and the order on the page is not."""
-    return not text.isascii() and any("\u0590" <= letter <= "\u08ff" for letter in text)
-
-
 def _overlap(one: Rect, other: Rect) -> float:
     return min(one[2], other[2]) - max(one[0], other[0])
 
 
 def _line(spans: Sequence[Span]) -> Line:
-    if not _is_leftward("".join(span.text for span in spans)):
+    if not is_leftward("".join(span.text for span in spans)):
         spans = sorted(spans, key=lambda span: span.box[0])
     text, box = "", spans[0].box
     before: Span | None = None

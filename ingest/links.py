@@ -34,7 +34,7 @@ class Links:
         self._boxes = [box for box, _ in known]
         self._targets = [target for _, target in known]
 
-    def marked(self, runs: Sequence[Sequence[Span]]) -> Sequence[Sequence[Span]]:
+    def marked(self, runs: list[list[Span]]) -> list[list[Span]]:
         """The same spans with marks around the words that are links."""
         if not self._boxes:
             return runs

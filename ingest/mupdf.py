@@ -11,8 +11,9 @@ from PIL import Image
 from folio.errors import Cause, Permanent
 from ingest.ahead import BOOKMARKS_MAX, LINKS_MAX, Ahead
 from ingest.images import to_jpeg
+from ingest.mupdf_lines import OPAQUE_FROM, Turn, doubts, spans_of
 from ingest.render import Renderer, locked
-from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
+from ingest.sheet import Picture, Rect, Sheet, area
 from ingest.textlayer import TextLayer
 
 # Its layout model would load onnxruntime and numpy: 0.5 s and threads that a forking process must not have.
@@ -30,10 +31,6 @@ _FLAGS = (
     | pymupdf.TEXT_COLLECT_VECTORS
 )
 _TEXT, _VECTOR = 0, 3
-_BOLD_FONT, _MONO_FONT, _RAISED = 16, 8, 1
-_BOLD_CHARS, _FILLED, _STROKED = 8, 16, 32
-_OPAQUE_FROM = 32
-_UPRIGHT_FROM = 0.95
 _DRAWN_UNTIL_SHRUNK = 16
 """The engine keeps decoded images, up to 256 MB of them; a scan's are never asked for again."""
 
@@ -63,11 +60,14 @@ class MuPdf:
         opened = self._file[page - 1]
         size = opened.rect
         sheet = Sheet(width=size.width, height=size.height)
-        turn = _Turn(opened.rotation_matrix if opened.rotation else None)
-        for block in opened.get_text("dict", flags=_FLAGS)["blocks"]:
-            if block["type"] == _TEXT:
-                sheet.lines += [_spans(line, turn) for line in block["lines"]]
-            elif block["type"] == _VECTOR and block["alpha"] >= _OPAQUE_FROM:
+        turn = Turn(opened.rotation_matrix if opened.rotation else None)
+        blocks = opened.get_text("dict", flags=_FLAGS)["blocks"]
+        texts = [block for block in blocks if block["type"] == _TEXT]
+        if found := doubts(texts):
+            texts = opened.get_text("rawdict", flags=_FLAGS & ~pymupdf.TEXT_COLLECT_VECTORS)["blocks"]
+        sheet.lines += [spans_of(line, turn, found) for block in texts for line in block["lines"]]
+        for block in blocks:
+            if block["type"] == _VECTOR and block["alpha"] >= OPAQUE_FROM:
                 box = turn.box(_trimmed(block))
                 if block["stroked"] and not block["isrect"]:
                     sheet.curves.append(box)
@@ -122,53 +122,13 @@ class MuPdfRenderer(Renderer):
             pdf.picture(1, edge=64, quality=50)
 
 
-class _Turn:
-    """From the engine's unrotated page to the page as displayed."""
-
-    def __init__(self, matrix: Any) -> None:
-        self._matrix = tuple(matrix) if matrix is not None else None
-
-    def box(self, box: Rect) -> Rect:
-        if self._matrix is None:
-            return box
-        a, b, c, d, e, f = self._matrix
-        x0, y0, x1, y1 = box
-        return ordered(a * x0 + c * y0 + e, b * x0 + d * y0 + f, a * x1 + c * y1 + e, b * x1 + d * y1 + f)
-
-    def upright(self, direction: tuple[float, float]) -> bool:
-        x, y = direction
-        if self._matrix is not None:
-            x = self._matrix[0] * x + self._matrix[2] * y
-        return x > _UPRIGHT_FROM
-
-
-def _spans(line: dict[str, Any], turn: _Turn) -> list[Span]:
-    upright = turn.upright(line["dir"])
-    return [
-        Span(
-            text=span["text"],
-            box=turn.box(span["bbox"]),
-            size=span["size"],
-            bold=bool(span["flags"] & _BOLD_FONT or span["char_flags"] & _BOLD_CHARS),
-            mono=bool(span["flags"] & _MONO_FONT),
-            colour=span["color"],
-            painted=bool(span["char_flags"] & (_FILLED | _STROKED)) and span["alpha"] >= _OPAQUE_FROM,
-            upright=upright,
-            vertical=line["wmode"] == 1,
-            raised=bool(span["flags"] & _RAISED),
-            font=span["font"],
-        )
-        for span in line["spans"]
-    ]
-
-
 def _trimmed(block: dict[str, Any]) -> Rect:
     """The engine widens a stroke's box by a point on every side or so; bring thin ones back to their middle."""
     x0, y0, x1, y1 = block["bbox"]
     return (x0, y0, x1, y1) if not block["stroked"] else (x0 + 0.5, y0 + 0.5, x1 - 0.5, y1 - 0.5)
 
 
-def _add_pictures(sheet: Sheet, painted: list[tuple[str, Rect]], turn: _Turn) -> None:
+def _add_pictures(sheet: Sheet, painted: list[tuple[str, Rect]], turn: Turn) -> None:
     texts = sum(kind in ("fill-text", "stroke-text") for kind, _ in painted)
     before = 0
     sheet.inked = bool(painted)

@@ -1,7 +1,7 @@
 """A born-digital page's text layer as Markdown with blocks and boxes, or the sentence why it is not trusted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest.boxes import in_order
@@ -16,6 +16,7 @@ from ingest.sheet import Rect, Sheet
 from ingest.styles import Styles
 from ingest.tables import find_tables
 from ingest.trust import judge
+from ingest.view import mirrored, mirrored_lines, on_its_side, reads_down, reads_leftward, upright
 
 _FIRST_CHARS_MIN = 1500
 _SIDE = 0.1
@@ -57,20 +58,34 @@ class TextLayer:
         links = Links(sheet.links)
         runs = links.marked([[cleaned(span) for span in run] for run in verdict.lines])
         lines = lines_of([[span for span in run if span.upright] for run in runs])
-        self._learn(lines, sheet)
+        down = reads_down(runs)
+        view = on_its_side(replace(sheet, lines=runs)) if down else upright(sheet)
+        text = lines_of([[s for s in run if s.vertical] for run in view.sheet.lines]) if down else lines
+        self._learn(text, sheet)
         lines = self._styles.told_apart(lines)
-        body = self._styles.body
-        margins, lines = self._margins.part(lines, sheet, body)
-        sideways = lines_of([[span for span in run if not span.upright] for run in runs])
+        margins, lines = self._margins.part(lines, sheet, self._styles.body)
+        sideways = lines_of([[span for span in run if not (span.upright or span.vertical)] for run in runs])
         margins += [line for line in sideways if _is_at_the_side(line, sheet)]
+        aside = [line for line in sideways if not _is_at_the_side(line, sheet)]
+        if down:
+            aside, lines = [*lines, *aside], text
+        elif reads_leftward(lines):
+            view = mirrored(sheet)
+            lines = mirrored_lines(lines, view)
+        writer = Writer(self._styles, links)
+        written = [replace(block, box=view.back(block.box)) for block in self._body(lines, view.sheet, writer)]
+        at = next((at for at, block in enumerate(written) if block.kind == "footnote"), len(written))
+        written[at:at] = writer.plain(aside)
+        markdown, blocks = _assembled(written, writer.plain(margins), sheet)
+        return PageRead(markdown, blocks, trusted=True, detail="", hidden=verdict.hidden)
+
+    def _body(self, lines: Sequence[Line], sheet: Sheet, writer: Writer) -> list[Written]:
+        """What the page says, in the order of reading; its footnotes last."""
+        body = self._styles.body
         found, rest = find_tables(lines, sheet)
         pictures, rest = find_pictures(rest, sheet, [item.box for item in found])
         flows, notes = part_notes(in_order([*rest, *found, *pictures], sheet, body), body, sheet.height)
-        writer = Writer(self._styles, links)
-        turned = writer.plain([line for line in sideways if not _is_at_the_side(line, sheet)])
-        body_blocks = [*writer.blocks(flows), *turned, *writer.notes(notes)]
-        markdown, blocks = _assembled(body_blocks, writer.plain(margins), sheet)
-        return PageRead(markdown, blocks, trusted=True, detail="", hidden=verdict.hidden)
+        return [*writer.blocks(flows), *writer.notes(notes)]
 
     def _learn(self, lines: Sequence[Line], sheet: Sheet) -> None:
         """A first page may be a title and little else: then the next ones say what running text looks like."""

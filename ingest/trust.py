@@ -64,7 +64,7 @@ def _why_not(spans: list[Span], hidden: int, sheet: Sheet) -> str:
         return "a picture fills the page"
     if covered >= _LARGE_PICTURE and chars < _OVER_PICTURE_CHARS_MIN:
         return "mostly pictures"
-    if sum(_inked(span.text) for span in spans if not span.upright) > _SIDEWAYS_SHARE_MAX * chars:
+    if sum(_inked(span.text) for span in spans if not (span.upright or span.vertical)) > _SIDEWAYS_SHARE_MAX * chars:
         return "the text runs sideways"
     if _garbled("".join(span.text for span in spans), sheet.unmapped, chars):
         return "the letters have no meaning: the fonts lack their encoding"
