@@ -274,19 +274,18 @@ def _gutter(items: Sequence[P], em: float, crossed_max: float) -> float | None:
         return None
     left = min(item.box[0] for item in items)
     right = max(item.box[2] for item in items)
-    crossed = _crossed(items, left, right)
-    best, widest = None, 0
-    run = 0
     most = int(crossed_max * len(items))
-    for at, count in enumerate(crossed):
-        run = run + 1 if count <= most else 0
-        if (
-            run >= max(3.0, _GUTTER_EMS * em)
-            and run > widest
-            and _parted(items, x := left + at + 1 - run / 2, (left, right))
-        ):
-            best, widest = x, run
-    return best
+    runs: list[tuple[int, float]] = []
+    run = 0
+    for at, count in enumerate([*_crossed(items, left, right), most + 1]):
+        if count > most:
+            if run >= max(3.0, _GUTTER_EMS * em):
+                runs.append((run, left + at - run / 2))
+            run = 0
+        else:
+            run += 1
+    widest = sorted(runs, key=lambda found: -found[0])
+    return next((x for _, x in widest if _parted(items, x, (left, right))), None)
 
 
 def _crossed(items: Sequence[P], left: float, right: float) -> list[int]:

@@ -1,26 +1,20 @@
 """Whether a page's text layer is what a person sees on the page, or must be read from its picture."""
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ingest.meaning import is_meaningless
 from ingest.sheet import WHITE, Sheet, Span, area, centre, clipped, holds
 
-_GARBAGE_SHARE_MAX = 0.05
 _HIDDEN_CHARS_MAX = 20
 _SIDEWAYS_SHARE_MAX = 0.3
 _FULL_PAGE = 0.8
 _OVER_PICTURE_CHARS_MIN = 300
 _LARGE_PICTURE = 0.3
 _INK_CHARS_MIN = 10
-_WORDS_LETTERS_MIN = 200
-_VOWELS_MIN = 0.2
-_READABLE_MIN = 0.5
 _CONTRAST_MIN = 24
-_CID = re.compile(r"\(cid:\d+\)")
-_MIXED = re.compile(r"[^\W\d_][†‡£¢¥¶§±¬¤¦∞≠≤≥∂∑∏π∫Ω][^\W\d_]")
 _FILLS_MAX = 300
-_VOWELS = frozenset("aeiouyàáâäãåèéêëìíîïòóôöõøùúûüæœ")
+_PICTURE_FONTS = ("wingdings", "webdings", "dingbats")
+_PICTURE_FONTS_SHARE_MAX = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,7 @@ def _why_not(spans: list[Span], hidden: int, sheet: Sheet) -> str:
         return "mostly pictures"
     if sum(_inked(span.text) for span in spans if not (span.upright or span.vertical)) > _SIDEWAYS_SHARE_MAX * chars:
         return "the text runs sideways"
-    if _garbled("".join(span.text for span in spans), sheet.unmapped, chars):
+    if _is_symbols(spans, chars) or is_meaningless(" ".join(span.text for span in spans), sheet.unmapped):
         return "the letters have no meaning: the fonts lack their encoding"
     return ""
 
@@ -94,41 +88,10 @@ def _pictures(sheet: Sheet) -> tuple[float, bool]:
 
 
 def _inked(text: str) -> int:
-    return sum(not letter.isspace() for letter in text)
+    return len("".join(text.split()))
 
 
-def _garbled(text: str, unmapped: int, chars: int) -> bool:
-    bad = (
-        unmapped
-        + 3 * len(_MIXED.findall(text))
-        + sum(_is_bad(letter) for letter in text)
-        + sum(map(len, _CID.findall(text)))
-    )
-    if bad > _GARBAGE_SHARE_MAX * chars:
-        return True
-    if chars >= _INK_CHARS_MIN * 4 and sum(letter.isalnum() for letter in text) < _READABLE_MIN * chars:
-        return not _is_ruled_with_dots(text)
-    return _without_vowels(letter for letter in text.lower() if "a" <= letter <= "ÿ")
-
-
-def _is_bad(letter: str) -> bool:
-    code = ord(letter)
-    return (
-        code == 0xFFFD
-        or 0xE000 <= code <= 0xF8FF
-        or code >= 0xF0000
-        or (code < 32 and letter not in "\t\n\r")
-        or 0x7F <= code < 0xA0
-    )
-
-
-def _is_ruled_with_dots(text: str) -> bool:
-    """A table of contents is mostly leaders."""
-    return sum(letter in "._-…·" for letter in text) > len(text) / 4
-
-
-def _without_vowels(letters: Iterable[str]) -> bool:
-    """Wrong maps turn words into other letters: no language that uses the Latin script has so few vowels."""
-    found = list(letters)
-    vowels = sum(letter in _VOWELS for letter in found)
-    return len(found) >= _WORDS_LETTERS_MIN and vowels < _VOWELS_MIN * len(found)
+def _is_symbols(spans: list[Span], chars: int) -> bool:
+    """Set in fonts of pictures, whose letters stand for something else."""
+    drawn = sum(_inked(span.text) for span in spans if any(name in span.font.lower() for name in _PICTURE_FONTS))
+    return drawn > _PICTURE_FONTS_SHARE_MAX * chars
