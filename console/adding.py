@@ -125,7 +125,8 @@ def put(session: Session, file: File, reading: Reading) -> Result:
     def hand_over(client: Client) -> Result:
         return client.put(file.path, name=file.name, document=file.document, uri=file.uri, reading=reading)
 
-    nothing = NOTHING | {"document": file.document or file.name, "version": 0, "outcome": "refused", "state": "refused"}
+    named = {"document": file.document or file.name, "version": 0, "outcome": "refused"}
+    nothing = named | NOTHING | {"state": "refused"}
     try:
         if file.problem:
             return nothing | {"cause": "unreadable", "detail": file.problem}
@@ -136,7 +137,7 @@ def put(session: Session, file: File, reading: Reading) -> Result:
         return nothing | {"cause": error.cause, "detail": str(error).removeprefix(f"{error.cause}: ")}
     except OSError as error:
         return nothing | {"cause": "unreadable", "detail": error.strerror or str(error)}
-    return NOTHING | done | {"state": "unchanged" if done["outcome"] == "unchanged" else "queued"}
+    return done | NOTHING | {"state": "unchanged" if done["outcome"] == "unchanged" else "queued"}
 
 
 def file_at(path: Path, document: str | None = None, problem: str = "") -> File:

@@ -105,6 +105,8 @@ def watch(
     from console.session import open_session
     from ingest.folder import Choice
 
+    if not folder.is_dir():
+        raise typer.BadParameter(f"{folder}: there is no such folder to watch")
     settings, reading = settings_of(data), _reading(pages, meta, password)
     choice = Choice(tuple(include or ()), tuple(exclude or ()))
     with open_session(settings) as session, Progress(talk=True) as progress:
@@ -113,7 +115,7 @@ def watch(
         watched = watching.Watching(
             session=session,
             settings=settings,
-            folder=folder,
+            folder=folder.resolve(),
             choice=choice,
             settle_s=settle,
             reading=reading,

@@ -219,18 +219,20 @@ def export(
         raise typer.BadParameter("documents and then a folder are wanted, or --all and a folder")
     must_exist(settings.data)
     secret = password_of(password)
-    exported, failed = [], 0
+    exported: list[dict[str, Any]] = []
+    good = failed = 0
     with open_session(settings, warm=False) as session:
         session.call(lambda client: client.stages())  # an owner rebuilds a ledger that was lost, before it is asked
         swept(Path(into))
         for document in documents or _exportable(settings):
             done = export(session, document, Path(into), password=secret)
+            good += not done.error
             failed += bool(done.error)
             exported.append(_as_answer(done)) if as_json else _print_exported(done)
     if as_json:
         print_json({"documents": exported})
     if failed:
-        raise typer.Exit(Exit.ERROR if failed == (len(documents) or failed) and not _any(exported) else Exit.PARTIAL)
+        raise typer.Exit(Exit.PARTIAL if good else Exit.ERROR)
 
 
 def _exportable(settings: Any) -> list[str]:
@@ -249,10 +251,6 @@ def _as_answer(done: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(done)
-
-
-def _any(exported: list[dict[str, Any]]) -> bool:
-    return any(not one["error"] for one in exported)
 
 
 def _print_exported(done: Any) -> None:

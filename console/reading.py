@@ -74,6 +74,8 @@ def picture(
     try:
         return ask(password)
     except Refused as error:
+        if error.cause == "unsupported_type":
+            raise FolioError(f"{document} is a text, it has no picture: folio page prints its pages") from None
         if error.cause != "encrypted":
             raise
         if password or not sys.stdin.isatty():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,23 +70,41 @@ class Desk:
             time.sleep(0.05)
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk_at(folder: Path, **settings: str) -> Desk:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FOLIO_")}
-    settings = {
-        "FOLIO_DATA": str(tmp_path / "data"),
+    quick = {
+        "FOLIO_DATA": str(folder / "data"),
         "FOLIO_INDEXER__EMBEDDER": "hash",
         "FOLIO_INGEST__VERIFY_SHARE": "0",
         "FOLIO_LEDGER__PREFIX_WAIT_S": "0.5",
         "NO_COLOR": "1",
         "COLUMNS": "200",
     }
-    return Desk(tmp_path / "data", kept | settings)
+    return Desk(folder / "data", kept | quick | settings)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return desk_at(tmp_path)
 
 
 @pytest.fixture
 def owner(desk: Desk) -> Iterator["subprocess.Popen[bytes]"]:
     """`folio run` on the desk's folder, answering."""
+    with running(desk) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A desk whose owner runs for a whole module, so that a command costs a fraction of a second. OCR is scripted."""
+    desk = desk_at(tmp_path_factory.mktemp("served"), FOLIO_OCR__ENGINE="scripted")
+    with running(desk):
+        yield desk
+
+
+@contextmanager
+def running(desk: Desk) -> Iterator["subprocess.Popen[bytes]"]:
     process = desk.start("run", "--port", "0", "--json")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["port"] > 0
