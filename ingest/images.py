@@ -74,7 +74,8 @@ class ImageFile:
         try:
             return Image.open(self._path, formats=[str(_FORMATS[self._media_type])])
         except (UnidentifiedImageError, *_UNREADABLE) as error:
-            raise Permanent(Cause.CORRUPT, f"The image's header cannot be read: {error_text(error)}") from None
+            words = error_text(error).replace(f" {str(self._path)!r}", "")
+            raise Permanent(Cause.CORRUPT, f"The image's header cannot be read: {words}") from None
 
     def _frames(self) -> int:
         try:

@@ -67,7 +67,7 @@ class Renderer:
                 self._image = ImageFile(Path(path), media_type, pixels_max=self._limits.pixels_max)
                 count = self._image.page_count
         except Exception as error:
-            raise _permanent(error, "The file cannot be opened") from None
+            raise _permanent(error, "The file cannot be opened", path) from None
         if count < 1:
             raise Permanent(Cause.ZERO_PAGES, "There is no text in it." if self._text else "")
         if count > self._limits.pages_max:
@@ -174,11 +174,11 @@ def locked(password: str) -> Permanent:
     return Permanent(Cause.ENCRYPTED, wrong if password else missing)
 
 
-def _permanent(error: Exception, what: str) -> Permanent:
-    """Name the cause of anything that a decoder raises; its words are quoted, never its traceback."""
+def _permanent(error: Exception, what: str, path: str = "") -> Permanent:
+    """Name the cause of anything that a decoder raises; its words are quoted, never its traceback or our paths."""
     if isinstance(error, Permanent):
         return error
-    words = error_text(error)
+    words = error_text(error).replace(repr(path), "").replace(path, "") if path else error_text(error)
     if isinstance(error, MemoryError) or "alloc" in words:
         return Permanent(Cause.RENDER_OOM)
     return Permanent(Cause.CORRUPT, f"{what}: {words}")

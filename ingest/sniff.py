@@ -156,7 +156,7 @@ def _refuse_known(head: bytes, suffix: str) -> None:
                 refuse(what, advice)
         refuse("a zip archive", _UNPACK)
     if head[4:8] == b"ftyp":
-        refuse("a video", _NOTHING)
+        refuse("a video" if len(head) > 16 else "the first bytes of an image or a video", _NOTHING)
     if head.startswith(b"MZ") and b"\0" in head:
         refuse("a Windows program", _NOTHING)
 
@@ -196,4 +196,4 @@ def _is_mail(head: bytes) -> bool:
 
 
 def refuse(seems: str, advice: str) -> NoReturn:
-    raise Permanent(Cause.UNSUPPORTED_TYPE, f"It seems to be {seems}. folio reads {READS}: {advice}.")
+    raise Permanent(Cause.UNSUPPORTED_TYPE, f"It seems to be {seems}: {advice}. folio reads {READS}.")

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -142,7 +143,92 @@ def turned_jpeg(path: Path) -> Path:
     return image(path, exif=exif, quality=95)
 
 
-def frames_tiff(path: Path, frames: int) -> Path:
-    pictures = [Image.new("L", (120 + 10 * at, 90), 255 - at) for at in range(frames)]
+def frames_tiff(path: Path, frames: int, *, growing: int = 10) -> Path:
+    pictures = [Image.new("L", (120 + growing * at, 90), 255 - at % 256) for at in range(frames)]
     pictures[0].save(path, save_all=True, append_images=pictures[1:])
     return path
+
+
+def sparse(path: Path, size: int, begin: bytes = b"a") -> Path:
+    """A file of any size that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.write(begin)
+        file.truncate(size)
+    return path
+
+
+def wrapped(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def cut_off(path: Path, size: int | None = None) -> Path:
+    """What is left when a download stops: half, or so many bytes."""
+    path.write_bytes(path.read_bytes()[: size or path.stat().st_size // 2])
+    return path
+
+
+def grown(path: Path, size: int) -> Path:
+    """The same small picture with a header that promises `size` by `size` pixels; heic, avif, jp2, gif, tiff or bmp."""
+    image(path, size=(64, 64))
+    body = path.read_bytes()
+    old, new = struct.pack(">II", 64, 64), struct.pack(">II", size, size)
+    if path.suffix == ".gif":
+        body = body[:6] + struct.pack("<HH", size, size) + body[10:]
+    elif path.suffix == ".bmp":
+        body = body[:18] + struct.pack("<ii", size, size) + body[26:]
+    elif path.suffix == ".tiff":
+        for tag in (256, 257):  # width, height
+            body = body.replace(struct.pack("<HHII", tag, 4, 1, 64), struct.pack("<HHII", tag, 4, 1, size))
+            body = body.replace(struct.pack("<HHIHH", tag, 3, 1, 64, 0), struct.pack("<HHII", tag, 4, 1, size))
+    else:
+        body = body.replace(old, new)
+    path.write_bytes(body)
+    return path
+
+
+def looping_tiff(path: Path) -> Path:
+    """A frame whose next frame is itself."""
+    image(path, size=(30, 20))
+    body = bytearray(path.read_bytes())
+    (first,) = struct.unpack_from("<I", body, 4)
+    (entries,) = struct.unpack_from("<H", body, first)
+    struct.pack_into("<I", body, first + 2 + 12 * entries, first)
+    path.write_bytes(body)
+    return path
+
+
+def many_pages(path: Path, count: int) -> Path:
+    """A PDF that names one page many times, in a few bytes for each."""
+    kids = b" ".join([b"3 0 R"] * count)
+    return raw_pdf(
+        path,
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, count),
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]>>",
+    )
+
+
+def looping_pages(path: Path) -> Path:
+    """A page tree that holds itself."""
+    return raw_pdf(
+        path, b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[2 0 R 2 0 R]/Count 2>>", b"<</Type/Nothing>>"
+    )
+
+
+def animation(path: Path, frames: int = 3) -> Path:
+    pictures = [Image.new("RGB", (60, 40), (80 * at, 0, 0)) for at in range(frames)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
+    return path
+
+
+def docx(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", f"<w:document>{PROSE}</w:document>")
+    return path
+
+
+def utf16_garbage(path: Path) -> Path:
+    """A byte order mark, and halves of surrogate pairs that belong to nothing."""
+    return wrapped(path, b"\xff\xfe" + struct.pack("<500H", *[0xD800 + at for at in range(500)]))
