@@ -64,3 +64,13 @@ def _fail(answers: "Sequence[asyncio.Future[Out]]", error: BaseException) -> Non
     for answer in answers:
         if not answer.done():
             answer.set_exception(error)
+
+
+def has_answer(future: "asyncio.Future[Out]") -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def looked_at(future: "asyncio.Future[Out]") -> None:
+    """Look at a future's error so that asyncio does not report it: somebody else acts on it."""
+    if not future.cancelled():
+        future.exception()

@@ -82,6 +82,13 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
+def give_back() -> None:
+    """Return the heap's free pages to the system, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def _reap(*_signal: object) -> None:
     """Collect children that ended; their CPU time then counts as the zygote's, which the benchmarks rely on."""
     with suppress(ChildProcessError):
@@ -95,6 +102,7 @@ def _fork_for_ever(factory: str, control: socket.socket) -> None:
         warm()
     gc.collect()
     gc.freeze()  # what is here is never collected, so a child's collector does not copy these pages
+    give_back()  # what importing freed: every fork would copy the tables of these pages, and every exit drop them
     signal.signal(signal.SIGCHLD, _reap)
     me = os.getpid()
     while True:

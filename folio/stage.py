@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from folio import topics
-from folio.batching import Batcher
+from folio.batching import Batcher, has_answer, looked_at
 from folio.errors import Cause, LeaseLost, Permanent, StageStopped, Transient
 from folio.gate import Gate
 from folio.log import Entry, Lease, Log, Position, Reader, Record
@@ -65,6 +65,7 @@ class StageLoop:
         self._trackers: dict[Lease, Tracker] = {}
         self._running: dict[asyncio.Task[None], Entry] = {}
         self._working: set[asyncio.Task[Any] | None] = set()
+        self._settling: set[asyncio.Task[Any] | None] = set()
         self._last_of_key: dict[str, asyncio.Task[None]] = {}
         self._bytes = 0
         self._changed = asyncio.Event()
@@ -133,7 +134,8 @@ class StageLoop:
 
     def _room(self) -> tuple[int, int]:
         waiting = sum(tracker.uncommitted for tracker in self._trackers.values())
-        entries = min(self.stage.entries_max - len(self._running), self.stage.uncommitted_max - waiting)
+        settling = min(len(self._settling), self.stage.entries_max)  # they only wait for a disk: others may begin
+        entries = min(self.stage.entries_max - len(self._running) + settling, self.stage.uncommitted_max - waiting)
         return entries, self.stage.bytes_max - self._bytes
 
     async def _take(self, reader: Reader, *, entries_max: int, bytes_max: int, wait_s: float) -> Sequence[Entry]:
@@ -239,18 +241,20 @@ class StageLoop:
         """Append outputs as they appear, under the byte budget; return when all are durable."""
         pending: deque[tuple[asyncio.Future[Position], int]] = deque()
         waiting_bytes = 0
-        with self._at_work():
+        with self._at_work() as task:
             try:
                 async with aclosing(self.stage.process(entry)) as outputs:
                     async for output in outputs:
                         pending.append((self._append(self._checked(output)), len(output[1].value)))
                         waiting_bytes += pending[-1][1]
-                        if suspecting is not None and _is_durable(pending[0][0]):
+                        if suspecting is not None and has_answer(pending[0][0]):
                             await self._forgive(suspecting, entry)
                             suspecting = None
                         while len(pending) > self.stage.outputs_max or waiting_bytes > self.stage.output_bytes_max:
                             await pending[0][0]
                             waiting_bytes -= pending.popleft()[1]
+                self._settling.add(task)
+                self._changed.set()
                 for answer, _ in pending:
                     await answer
             except Permanent:  # what it said before it refused must be durable before its dead letter is
@@ -258,8 +262,9 @@ class StageLoop:
                     await answer
                 raise
             finally:
+                self._settling.discard(task)
                 for answer, _ in pending:
-                    answer.add_done_callback(_retrieved)
+                    answer.add_done_callback(looked_at)
 
     def _checked(self, output: Output) -> Output:
         """What the log cannot take is this entry's failure, not that of all whose outputs travel beside it."""
@@ -302,14 +307,14 @@ class StageLoop:
             )
 
     @contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def _at_work(self) -> "Iterator[asyncio.Task[Any] | None]":
         """Mark the task as one that a stop lets end; nothing begins once we stop."""
         if self._patience.over or self._stopped is not None:
             raise asyncio.CancelledError
         task = asyncio.current_task()
         self._working.add(task)
         try:
-            yield
+            yield task
         finally:
             self._working.discard(task)
 
@@ -388,13 +393,3 @@ class StageLoop:
     def _raise_if_stopped(self) -> None:
         if self._stopped is not None:
             raise self._stopped
-
-
-def _is_durable(answer: "asyncio.Future[Position]") -> bool:
-    return answer.done() and not answer.cancelled() and answer.exception() is None
-
-
-def _retrieved(future: "asyncio.Future[Position]") -> None:
-    """Look at a future's error so that asyncio does not report it; the entry is repeated as a whole."""
-    if not future.cancelled():
-        future.exception()

@@ -556,7 +556,8 @@ class TestBounds:
 
             async def process(entry: Entry) -> AsyncGenerator[Output, None]:
                 waiting = sum(tracker.uncommitted for tracker in loop._trackers.values())
-                for what, now in (("entries", len(loop._running)), ("bytes", loop._bytes), ("uncommitted", waiting)):
+                at_work = len(loop._running.keys() - loop._settling)
+                for what, now in (("entries", at_work), ("bytes", loop._bytes), ("uncommitted", waiting)):
                     most[what] = max(most[what], now)
                 await asyncio.sleep(0.001 if int(entry.value) % 7 else 0.01)
                 yield OUT, Record(entry.key, entry.value)
@@ -569,6 +570,29 @@ class TestBounds:
         assert most["entries"] <= entries
         assert most["uncommitted"] <= uncommitted
         assert most["bytes"] <= size + 49  # one that is larger than the room comes alone
+
+    async def test_what_only_waits_for_the_disk_keeps_nobody_from_beginning(self) -> None:
+        begun: list[str] = []
+
+        class Stuck(MemoryLog):
+            async def append(self, topic, records):
+                if topic is OUT:
+                    await asyncio.sleep(60)
+                return await super().append(topic, records)
+
+        log = Stuck()
+        await fill(log, 5)
+
+        async def quick(entry: Entry) -> AsyncGenerator[Output, None]:
+            begun.append(entry.key)
+            yield OUT, Record(entry.key, b"done")
+
+        loop = StageLoop(stage(quick, entries_max=1, grace_s=0.01), log)
+        async with running(loop):
+            await until(lambda: len(begun) == 2)
+            await asyncio.sleep(0.05)
+            assert len(begun) == 2  # as many again as may work, and no more: they all hold memory
+            assert await log.lag("s", IN) == 5
 
     async def test_outputs_lie_on_the_log_before_their_entry_is_finished(self) -> None:
         log, more = MemoryLog(), asyncio.Event()
