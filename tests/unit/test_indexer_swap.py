@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from indexer.embedding import HashEmbedder
 from indexer.memory import MemoryStore
 from indexer.payload import payload_of
 from indexer.search import Searcher
-from indexer.store import Asked, Found, Head, Store, Totals, Where
+from indexer.store import Asked, Found, Head, Point, Store, Totals, Where
 from indexer.swap import swap
 
 DOC = Doc("default/a.pdf")
@@ -217,6 +217,11 @@ class Schedule:
         lexical = await self.__getattr__("search")(other, where, limit=limit)
         return Found(dense.dense, lexical.lexical)
 
+    async def upsert(self, points: Sequence[Point]) -> None:
+        """Each point in a request of its own: a server shows some of a batch before the rest."""
+        for point in points:
+            await self.__getattr__("upsert")([point])
+
     def __getattr__(self, name: str) -> Any:
         async def in_turn(*args: Any, **options: Any) -> Any:
             turn = asyncio.get_running_loop().create_future()
@@ -244,6 +249,7 @@ class Schedule:
         await asyncio.wait({task})
 
 
+READERS = 3
 QUESTION = "one " * 5 + "two " * 4 + "three " * 3 + "four " * 2 + "five"
 """Every text of the pool is at another distance from it, so the best few are never a tie."""
 
@@ -254,9 +260,7 @@ def texts_of(rng: random.Random, revisions: int) -> dict[int, list[str]]:
     return {number: rng.choice([texts, sets[0]]) for number, texts in enumerate(sets, start=1)}
 
 
-async def read_once(
-    schedule: Schedule, searcher: Searcher, doc: Doc, contents: dict[int, list[str]], limit: int
-) -> None:
+async def read_once(searcher: Searcher, doc: Doc, contents: dict[int, list[str]], *, limit: int) -> None:
     """Whatever is being written: the best hits of exactly one revision."""
     asked = await EMBEDDER.query(QUESTION)
     found = await searcher.nearest(Asked(asked, QUESTION), Where("default", (doc,)), limit=limit)
@@ -294,7 +298,8 @@ async def run_schedule(store: Store, seed: int) -> None:
     writers = {}
     for revision in [4, *rng.choices([1, 2, 3, 4], k=rng.randint(1, 3))]:
         writers[schedule.start(lambda to, r=revision: swap(to, EMBEDDER, sets[r]))] = revision
-    reader = schedule.start(lambda to: read_once(to, searcher, doc, contents, limit))
+    reading = lambda _: read_once(searcher, doc, contents, limit=limit)  # noqa: E731  # as short as what it stands for
+    readers = [schedule.start(reading) for _ in range(READERS)]
     while asking := await schedule.asking():
         task = rng.choice(asking)
         if task in writers and crashes and rng.random() < 0.1:
@@ -304,10 +309,11 @@ async def run_schedule(store: Store, seed: int) -> None:
             writers[schedule.start(lambda to, r=again: swap(to, EMBEDDER, sets[r]))] = again
             continue
         schedule.let(task)
-        if reader.done() and any(not writer.done() for writer in writers):
+        for reader in [reader for reader in readers if reader.done() and not all(map(asyncio.Task.done, writers))]:
             reader.result()
-            reader = schedule.start(lambda to: read_once(to, searcher, doc, contents, limit))
-    for task in [reader, *writers]:
+            readers.remove(reader)
+            readers.append(schedule.start(reading))
+    for task in [*readers, *writers]:
         task.result()
     head = (await store.heads([doc]))[doc]
     assert head.seen == 4
