@@ -140,6 +140,7 @@ def open_engine(settings: Settings) -> Engine:
         processes=ocr_processes(settings),
         edge_pixels=settings.ocr.edge_pixels,
         page_seconds_max=settings.ocr.page_seconds_max,
+        layout=settings.ocr.layout,
     )
 
 

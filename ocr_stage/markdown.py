@@ -1,59 +1,43 @@
-"""Recognised lines become Markdown: headings by height, paragraphs by spacing, lists by marker, tables by columns."""
+"""Recognised lines and the model's regions become a page's Markdown, and its blocks with exact offsets and boxes."""
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median, quantiles
+from itertools import chain
+from statistics import median
 
-from folio.records import Block, BlockKind, Box
-from ocr_stage.layout import Line, Row, around, is_cjk, joined, regions, weight
-from ocr_stage.tables import grid, table_end
+from folio.records import Block, BlockKind
+from ocr_stage.cells import table_text
+from ocr_stage.layout import levelled, reading_order, rows_of
+from ocr_stage.lines import Line, Region, RegionKind, Row, around, joined, weight
+from ocr_stage.paper import Paper
+from ocr_stage.prose import BULLET_ALONE, SAME_SIZE, Piece, prose
+from ocr_stage.roles import arranged
+from ocr_stage.tables import lies_over, table_end
+from ocr_stage.wording import escaped, together
 
-HEADING_LEVELS = ((1.7, 1), (1.4, 2), (1.25, 3))
-"""Line height over the body's, and the level that it means."""
-HEADING_CHARS_MAX = 120
-HEADING_SAME_SIZE = 1.35
-HEADING_PITCH_MAX = 1.6
-"""A heading of several lines; short lines are found a little taller than long ones of the same type."""
-SAME_SIZE = 1.2
-PITCH_GROWTH = 1.3
-INDENT = 0.8
-BULLET = re.compile(r"[•·●▪◦‣∙○■◆*\u2013\u2014-]\s+(?=\S)|[•●▪◦‣∙■◆](?=\S)")
-NUMBER = re.compile(r"(\d{1,2})[.)、](?=\s|[^\d\s.,])\s*")
-SENTENCE_END = tuple(".!?:;\u3002\uff01\uff1f\uff1a\uff1b")
-STRUCTURE = re.compile(
-    r"""(?P<before>\d{1,9})[.)](?=\s|$)             # an ordered list
-      | (?P<sign>\#{1,6}(?=\s|$) | [-+*](?=\s|$)    # a heading, a list
-      | > | [-=_*]{3} | ```|~~~ | \| | <(?=[A-Za-z/!?]))  # quote, rule, fence, table, HTML""",
-    re.VERBOSE,
-)
-NUMBERED = re.compile(r"\d{1,2}(?:\.\d{1,2}){1,3}\.?\s+[^\W\d_]")
-"""``5.1 Results`` alone between paragraphs is a heading, whatever its height."""
-LETTERS = re.compile(r"[^\W\d_]{2}|[\u4e00-\u9fff]")
+SAME_RANK = 1.2
+"""Headings whose heights differ by less are of one level: boxes of lines are found a tenth too tall or too low."""
+LEVEL_MAX = 6
+UPPER = 0.33
+TITLE_RATIO = 1.35
+"""Only what stands this far up and is this much taller than the text is taken for the title of the page."""
 
 
-@dataclass(slots=True)
-class Piece:
-    """A block in the making."""
-
-    kind: BlockKind
-    lines: list[Line]
-    text: str
-    level: int = 0
-
-
-def page_markdown(lines: Sequence[Line], *, width: float, height: float) -> tuple[str, list[Block]]:
-    """The page as Markdown, and its blocks with exact offsets and boxes in fractions of the page."""
+def page_markdown(lines: Sequence[Line], paper: Paper, regions: Sequence[Region] = ()) -> tuple[str, list[Block]]:
+    """The page in reading order, and its blocks with boxes in fractions of the page as it came."""
     body = _body_height(lines)
+    parts = arranged(levelled(lines), regions, paper, body=body)
+    pieces = list(chain.from_iterable(_pieces(rows, body, paper) for rows in reading_order(parts.body)))
+    _rank_headings(pieces, body=body, upper=UPPER * paper.height)
     markdown, blocks = "", []
-    for region in regions(lines):
-        for piece in _pieces(region, body):
-            start = len(markdown) + 2 if markdown else 0
-            markdown += ("\n\n" if markdown else "") + piece.text
-            corners = around([line.box for line in piece.lines])
-            box = Box.within(corners, width=width, height=height)
-            blocks.append(Block(kind=piece.kind, start=start, end=len(markdown), box=box, level=piece.level))
+    for piece in [*_furniture(parts.head), *pieces, *_furniture(parts.foot)]:
+        text = f"{'#' * piece.level} {piece.text}" if piece.kind is BlockKind.HEADING else piece.text
+        start = len(markdown) + 2 if markdown and text else len(markdown)
+        markdown += ("\n\n" if markdown and text else "") + text
+        box = paper.box(around([line.box for line in piece.lines]))
+        end = start + len(text)
+        blocks.append(
+            Block(kind=piece.kind, start=start, end=end, box=box, level=piece.level, furniture=piece.furniture)
+        )
     return markdown, blocks
 
 
@@ -68,180 +52,88 @@ def _body_height(lines: Sequence[Line]) -> float:
     return 1.0
 
 
-def _pieces(region: Sequence[Row], body: float) -> Iterator[Piece]:
+def _furniture(lines: Sequence[Line]) -> Iterator[Piece]:
+    for row in rows_of(lines):
+        text = escaped(together([line.text for line in row]))
+        yield Piece(BlockKind.PARAGRAPH, row, text, furniture=True)
+
+
+def _rank_headings(pieces: Sequence[Piece], *, body: float, upper: float) -> None:
+    """A heading that is clearly lower than another stands below it, whatever their heights are beside the text."""
+    ranked = sorted(
+        ((_height(piece), piece) for piece in pieces if piece.kind is BlockKind.HEADING and not piece.is_numbered),
+        key=lambda each: -each[0],
+    )
+    above, level = float("inf"), 0
+    for height, piece in ranked:
+        if height * SAME_RANK < above:
+            is_title = not level and _stands_alone(ranked) and height > TITLE_RATIO * body and _top(piece) < upper
+            level = 1 if is_title else min(max(piece.level, level + 1), LEVEL_MAX)
+            above = height
+        piece.level = level
+
+
+def _stands_alone(ranked: Sequence[tuple[float, Piece]]) -> bool:
+    """No other heading comes near the tallest one: it is the page's title."""
+    return len(ranked) < 2 or ranked[1][0] * SAME_RANK < ranked[0][0]
+
+
+def _height(piece: Piece) -> float:
+    return median(line.height for line in piece.lines)
+
+
+def _top(piece: Piece) -> float:
+    return min(line.at for line in piece.lines)
+
+
+def _pieces(rows: Sequence[Row], body: float, paper: Paper) -> Iterator[Piece]:
+    """Of one column: what stands for itself, tables that only their rows show, and the text between them."""
     flow: list[Line] = []
     at = 0
-    while at < len(region):
-        end = table_end(region, at)
-        if end is None:
-            flow += _one_line(region[at])
+    while at < len(rows):
+        whole, end = rows[at][0], table_end(rows, at)
+        if end is None and not whole.is_whole:
+            flow += _one_line(rows[at])
             at += 1
             continue
-        yield from _prose(flow, body)
+        yield from prose(flow, body)
         flow = []
-        cells = [cell for row in region[at:end] for cell in row]
-        yield Piece(BlockKind.TABLE, cells, _pipe_table(grid(region[at:end])))
-        at = end
-    yield from _prose(flow, body)
+        yield from [_aligned(rows[at:end], paper)] if end else _whole(whole, paper)
+        at = end or at + 1
+    yield from prose(flow, body)
 
 
 def _one_line(row: Row) -> Row:
     """Cells side by side that are no table: one line of text, unless they are set in different sizes."""
+    if BULLET_ALONE.fullmatch(row[0].text) and len(row) > 1:
+        return [joined(row[:2], f"{row[0].text} {row[1].text}"), *row[2:]]
     heights = [cell.height for cell in row]
     if max(heights) > SAME_SIZE * min(heights):
         return row
     return [joined(row, " ".join(cell.text for cell in row))]
 
 
-def _pipe_table(rows: Sequence[Sequence[Sequence[str]]]) -> str:
-    written = ["| " + " | ".join(_together(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([written[0], "|" + " --- |" * len(rows[0]), *written[1:]])
+def _aligned(rows: Sequence[Row], paper: Paper) -> Piece:
+    cells = [cell for row in rows for cell in row]
+    return Piece(BlockKind.TABLE, cells, table_text(rows, paper.ink))
 
 
-def _prose(lines: Sequence[Line], body: float) -> Iterator[Piece]:
-    """Headings, paragraphs and lists of one column."""
-    if not lines:
+def _whole(whole: Line, paper: Paper) -> Iterator[Piece]:
+    if whole.role is RegionKind.TABLE:
+        yield from _table(whole, paper)
         return
-    page = _Measure.of(lines, body)
-    piece: list[Line] = []
-    for line in lines:
-        if piece and page.parts(piece, line):
-            yield from _written(piece, page)
-            piece = []
-        piece.append(line)
-    yield from _written(piece, page)
+    kind = BlockKind.FIGURE if whole.role is RegionKind.FIGURE else BlockKind.FORMULA
+    texts = [cell.text for row in rows_of(whole.held) for cell in row]
+    yield Piece(kind, [whole, *whole.held], escaped(together(texts)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Measure:
-    """What is usual in a column: its edges, its line pitch, and the page's body height."""
-
-    left: float
-    right: float
-    pitch: float
-    body: float
-
-    @classmethod
-    def of(cls, lines: Sequence[Line], body: float) -> "_Measure":
-        pitches = [below.middle - above.middle for above, below in pairwise(lines)]
-        usual = quantiles(pitches, n=4)[0] if len(pitches) > 1 else 2.0 * body
-        return cls(
-            left=median(line.x0 for line in lines),
-            right=max(line.x1 for line in lines),
-            pitch=min(max(usual, body), 2.0 * body),
-            body=body,
-        )
-
-    def level(self, line: Line) -> int:
-        """Of the heading that this line is; 0 for body text."""
-        if len(line.text) > HEADING_CHARS_MAX or not LETTERS.search(line.text):
-            return 0
-        return next((level for ratio, level in HEADING_LEVELS if line.height >= ratio * self.body), 0)
-
-    def parts(self, piece: Sequence[Line], line: Line) -> bool:
-        """Whether a new block starts at `line`."""
-        last = piece[-1]
-        tall = max(line.height, last.height)
-        if self.level(last) or self.level(line):
-            return not (self.level(last) and self.level(line) and _same_heading(last, line))
-        if line.middle - last.middle > PITCH_GROWTH * max(self.pitch, 0.9 * tall):
-            return True
-        return self._breaks(piece, line)
-
-    def _breaks(self, piece: Sequence[Line], line: Line) -> bool:
-        last, first = piece[-1], piece[0]
-        ended = last.text.endswith(SENTENCE_END)
-        if BULLET.match(line.text):
-            return not _marked(first)
-        if NUMBER.match(line.text) and (ended or self.is_short(last, line)):
-            return not _marked(first)
-        if _marked(first):
-            return line.x0 < first.x0 + 0.3 * line.height and self.is_short(last, line)
-        if len(piece) == 1 and _is_numbered(last) and self.is_short(last, line):
-            return True
-        indented = line.x0 - last.x0 > INDENT * line.height and abs(last.x0 - self.left) < INDENT * line.height
-        return (indented and ended) or (ended and self.is_short(last, line))
-
-    def is_short(self, last: Line, line: Line) -> bool:
-        """Whether the first word of `line` would have fitted behind `last`: then somebody broke the line on purpose."""
-        word = 1 if is_cjk(line.text[0]) else len(line.text.split(maxsplit=1)[0])
-        return self.right - last.x1 > line.width * word / len(line.text) + 1.5 * line.height
-
-
-def _marked(line: Line) -> bool:
-    return bool(BULLET.match(line.text) or NUMBER.match(line.text))
-
-
-def _same_heading(last: Line, line: Line) -> bool:
-    tall, low = max(line.height, last.height), min(line.height, last.height)
-    return tall < HEADING_SAME_SIZE * low and line.middle - last.middle < HEADING_PITCH_MAX * tall
-
-
-def _is_numbered(line: Line) -> bool:
-    return bool(NUMBERED.match(line.text)) and not line.text.endswith(SENTENCE_END)
-
-
-def _written(lines: list[Line], page: _Measure) -> Iterator[Piece]:
-    level = page.level(max(lines, key=lambda line: len(line.text)))
-    if level:
-        text = _together([line.text for line in lines])
-        yield Piece(BlockKind.HEADING, lines, f"{'#' * level} {text}", level)
-    elif len(lines) == 1 and _is_numbered(lines[0]):
-        level = 2 + lines[0].text.split()[0].strip(".").count(".")
-        yield Piece(BlockKind.HEADING, lines, f"{'#' * level} {lines[0].text}", level)
-    elif _marked(lines[0]) and (BULLET.match(lines[0].text) or len(lines) > 1):
-        yield Piece(BlockKind.LIST, lines, "\n".join(_items(lines)))
-    else:
-        yield Piece(BlockKind.PARAGRAPH, lines, "\n".join(_paragraph(lines, page)))
-
-
-def _items(lines: Sequence[Line]) -> Iterator[str]:
-    items: list[list[str]] = []
-    for line in lines:
-        if _marked(line) or not items:
-            items.append([line.text])
-        else:
-            items[-1].append(line.text)
-    return (_item(_together(item)) for item in items)
-
-
-def _item(text: str) -> str:
-    number = NUMBER.match(text)
-    if number:
-        return f"{number[1]}. {escaped(text[number.end() :])}"
-    return f"- {escaped(BULLET.sub('', text, count=1))}"
-
-
-def _paragraph(lines: Sequence[Line], page: _Measure) -> Iterator[str]:
-    """Lines run on, except where somebody broke them on purpose (an address, a verse)."""
-    run = [lines[0].text]
-    for last, line in pairwise(lines):
-        if page.is_short(last, line):
-            yield escaped(_together(run))
-            run = []
-        run.append(line.text)
-    yield escaped(_together(run))
-
-
-def _together(texts: Sequence[str]) -> str:
-    text = ""
-    for more in texts:
-        if not text:
-            text = more
-        elif is_cjk(text[-1]) or is_cjk(more[0]):
-            text += more
-        elif re.search(r"[a-z]-$", text) and more[0].islower():
-            text = text[:-1] + more
-        else:
-            text += f" {more}"
-    return text
-
-
-def escaped(text: str) -> str:
-    """Text that would be taken for structure at the start of a line gets a backslash before its sign."""
-    found = STRUCTURE.match(text)
-    if not found:
-        return text
-    if found["sign"]:
-        return f"\\{text}"
-    return f"{found['before']}\\{text[found.end('before') :]}"
+def _table(whole: Line, paper: Paper) -> Iterator[Piece]:
+    """A line above all columns that no ruling frames is the table's title, not its header."""
+    is_ruled = bool(paper.ink.rulings(whole.rectangle).down)
+    rows, titles = rows_of(whole.held), list[Line]()
+    while not is_ruled and len(rows) > 2 and len(rows[0]) == 1 and lies_over(rows[0][0], rows[1:]):
+        titles += rows.pop(0)
+    if titles:
+        yield Piece(BlockKind.CAPTION, titles, escaped(together([line.text for line in titles])))
+    cells = [cell for row in rows for cell in row]
+    yield Piece(BlockKind.TABLE, [whole, *cells], table_text(rows, paper.ink))

@@ -15,6 +15,9 @@ INK_SHARE_MIN = 0.0005
 """A line of twenty letters on an A4 page covers about a thousandth of it."""
 MARGIN_SHARE = 0.03
 """Scanners leave dark edges: they are not ink."""
+CONTRAST_MIN = 110
+CONTRAST_NONE = 12
+"""Grey levels between paper and ink: below the first the page is pale, below the second it is blank."""
 INK_DARKNESS = 60
 """Grey levels below the paper."""
 
@@ -62,3 +65,14 @@ def has_ink(picture: Image.Image) -> bool:
     rows, columns = (int(size * MARGIN_SHARE) for size in grey.shape)
     inside = grey[rows : grey.shape[0] - rows, columns : grey.shape[1] - columns]
     return bool((np.abs(inside - np.median(inside)) > INK_DARKNESS).mean() > INK_SHARE_MIN)
+
+
+def clear(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A pale page with its contrast stretched; any other as it is."""
+    sample = pixels[::4, ::4]
+    dark, light = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
+    if light - dark >= CONTRAST_MIN or light - dark < CONTRAST_NONE:
+        return pixels
+    stretched = (np.arange(256) - dark) * (255 / (light - dark))
+    table: NDArray[np.uint8] = np.clip(stretched, 0, 255).astype(np.uint8)
+    return table[pixels]

@@ -24,11 +24,17 @@ class RapidEngine:
     name = "rapidocr"
 
     def __init__(
-        self, *, processes: int, edge_pixels: int, page_seconds_max: float, pixels_max: int = 64_000_000
+        self,
+        *,
+        processes: int,
+        edge_pixels: int,
+        page_seconds_max: float,
+        pixels_max: int = 64_000_000,
+        layout: bool = True,
     ) -> None:
         self._page_seconds_max = page_seconds_max
         self._free: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
-        settings = {"edge_pixels": edge_pixels, "pixels_max": pixels_max}
+        settings = {"edge_pixels": edge_pixels, "pixels_max": pixels_max, "layout": layout}
         self._children = [Child(FACTORY, settings, environment=ENVIRONMENT) for _ in range(processes or cores())]
         self._pages = dict.fromkeys(self._children, 0)
         for child in self._children:

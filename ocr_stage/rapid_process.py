@@ -1,81 +1,108 @@
-"""The child's side of the CPU engine: decodes one image, finds its lines with RapidOCR, and answers Markdown."""
+"""The child's side of the CPU engine: decodes one image, finds and reads its lines, and answers Markdown."""
 
-import ctypes
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from folio.errors import Cause, Permanent
-from ocr_stage.layout import Line
+from ocr_stage.ink import Drawn
+from ocr_stage.lines import Line, Region
 from ocr_stage.markdown import page_markdown
-from ocr_stage.picture import has_ink, upright
+from ocr_stage.paper import Paper, Pixels
+from ocr_stage.picture import clear, has_ink, upright
+from ocr_stage.recognition import Recognition, give_back, level
+from ocr_stage.regions import LayoutModel
 
-MODELS = {"Det": "*_det_*.onnx", "Cls": "*_cls_*.onnx", "Rec": "*_rec_*.onnx"}
-"""Named by file, so that the package's own way to a model, a download, is never taken."""
-RECIPE = {
-    "Global.log_level": "critical",
-    "Rec.rec_batch_num": 1,  # no padding to the widest line of a batch: a fifth quicker on a CPU
-    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-}
+PAGES_A_TRIM = 4
+"""Memory is given back to the system every so many pages: it takes a tenth of a second."""
 
 
 class RapidReader:
-    """Loads the models that lie in RapidOCR's own wheel; downloads nothing."""
+    """One reader a process, one thread; `layout` says whether the layout model looks at pages too."""
 
-    def __init__(self, edge_pixels: int, pixels_max: int) -> None:
-        import cv2
-        import rapidocr
-
-        cv2.setNumThreads(1)
-        models = Path(rapidocr.__file__).parent / "models"
-        paths = {f"{part}.model_path": _model(models, pattern) for part, pattern in MODELS.items()}
+    def __init__(self, edge_pixels: int, pixels_max: int, layout: bool = True) -> None:
         self._edge_pixels = edge_pixels
         self._pixels_max = pixels_max
-        self._ocr: Any = rapidocr.RapidOCR(params={**RECIPE, **paths})
+        self._recognition = Recognition()
+        self._layout = LayoutModel() if layout else None
+        self._pages = 0
+        self.cpu_seconds: dict[str, float] = {}
 
     def read(self, image: bytes) -> dict[str, Any]:
         """Raises Permanent: corrupt, pixel_limit, or ocr_empty (no text although there is ink)."""
         began = time.monotonic()
-        picture = upright(image, edge_pixels=self._edge_pixels, pixels_max=self._pixels_max)
+        with self._part("decode"):
+            picture = upright(image, edge_pixels=self._edge_pixels, pixels_max=self._pixels_max)
         try:
             return self._read(picture) | {"seconds": time.monotonic() - began}
         finally:
-            give_back()
+            self._pages += 1
+            if self._pages % PAGES_A_TRIM == 0:
+                give_back()
+
+    def spent(self) -> dict[str, float]:
+        """CPU-seconds of each part so far; for the benchmark."""
+        return self.cpu_seconds
 
     def _read(self, picture: Image.Image) -> dict[str, Any]:
-        lines = self._lines(np.asarray(picture)[:, :, ::-1])
+        lines, paper, regions = self._seen(clear(np.asarray(picture)[:, :, ::-1]))
         if not lines and has_ink(picture):
             raise Permanent(Cause.OCR_EMPTY)
-        markdown, blocks = page_markdown(lines, width=picture.width, height=picture.height)
+        with self._part("assemble"):
+            markdown, blocks = page_markdown(lines, paper, regions)
         return {
             "markdown": markdown,
             "blocks": [block.model_dump(mode="json", exclude_defaults=True) for block in blocks],
         }
 
-    def _lines(self, pixels: Any) -> list[Line]:
-        found = self._ocr(np.ascontiguousarray(pixels))
-        if found.boxes is None or found.txts is None:
-            return []
-        return [
-            Line.of(quad, text) for quad, text in zip(found.boxes.tolist(), found.txts, strict=True) if text.strip()
-        ]
+    def _seen(self, pixels: Pixels) -> tuple[list[Line], Paper, list[Region]]:
+        """Lines and regions on the upright, level page; found once more only where the page was turned."""
+        height, width = pixels.shape[:2]
+        with self._part("detect"):
+            found = self._recognition.find(pixels)
+        with self._part("orientation"):
+            quarters = self._recognition.quarters(found)
+            paper = Paper.turned(width, height, quarters)
+        if quarters:
+            with self._part("detect"):
+                found = self._recognition.find(np.rot90(pixels, quarters))
+        upright_paper = paper
+        paper, place = level(found, paper)
+        with self._part("layout"):
+            flat = _flattened(found.pixels, upright_paper, paper)
+            regions = self._layout.regions(flat) if self._layout else []
+        paper = replace(paper, ink=Drawn(_grey(flat)))
+        with self._part("recognise"):
+            return self._recognition.read(found, paper, place), paper, regions
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        began = time.process_time()
+        try:
+            yield
+        finally:
+            self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + time.process_time() - began
 
 
-def _model(folder: Path, pattern: str) -> str:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise FileNotFoundError(f"no {pattern} in {folder}: install the rapidocr wheel that carries its models")
-    return str(found[-1])
+def _flattened(pixels: Pixels, turned: Paper, flat: Paper) -> Pixels:
+    """The picture of the level page."""
+    if turned is flat:
+        return pixels
+    import cv2
+
+    forth = np.linalg.inv(flat.back) @ turned.back
+    size = (round(flat.width), round(flat.height))
+    level_pixels: Pixels = cv2.warpAffine(pixels, forth[:2], size, borderMode=cv2.BORDER_REPLICATE)
+    return level_pixels
 
 
-def give_back() -> None:
-    """Return freed memory to the system, a tenth of a second a page. Every line of text is a tensor of another size,
-    and the holes that they leave in glibc's heap grew a child from 370 to 800 MB within 120 pages.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+def _grey(pixels: Pixels) -> Pixels:
+    import cv2
+
+    grey: Pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2GRAY)
+    return grey

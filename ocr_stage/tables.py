@@ -1,11 +1,11 @@
 """Rows with several cells, one below the other, are a table: where it ends, and which cell stands in which column."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import median
 
-from ocr_stage.layout import Line, Row
+from ocr_stage.lines import CAPTIONS, Line, RegionKind, Row
 
 ROWS_MIN = 2
 PITCH_MAX = 3.5
@@ -13,17 +13,34 @@ PITCH_GROWTH = 1.8
 WRAPPED_PITCH = 1.25
 """In line heights: a lone cell this close below another is its next line."""
 
+NO_CELL = CAPTIONS | {RegionKind.TITLE}
+SPAN_SHARE = 0.6
+"""A cell that covers so much of a neighbouring column spans it."""
+
 Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """`texts` are its lines; `rows` and `columns` say how far it spans."""
+
+    row: int
+    column: int
+    texts: tuple[str, ...]
+    rows: int = 1
+    columns: int = 1
 
 
 def table_end(rows: Sequence[Row], start: int) -> int | None:
     """The row after the table that starts here, or None if none does."""
-    if len(rows[start]) < 2:
+    if len(rows[start]) < 2 or rows[start][0].role in NO_CELL:
         return None
     end, seen = start + 1, 1
     columns = _columns(rows[start : start + 1])
     pitches: list[float] = []
     for at in range(start + 1, len(rows)):
+        if rows[at][0].is_whole or rows[at][0].role in NO_CELL:
+            break
         pitch = rows[at][0].middle - rows[at - 1][0].middle
         if pitch > _pitch_max(pitches, rows[at][0].height):
             break
@@ -36,18 +53,45 @@ def table_end(rows: Sequence[Row], start: int) -> int | None:
     return end if seen >= ROWS_MIN else None
 
 
-def grid(rows: Sequence[Row]) -> list[list[list[str]]]:
-    """Rows of columns of the texts in that cell."""
+def grid(rows: Sequence[Row]) -> Iterator[Cell]:
+    """The cells of rows that are only aligned; one that lies over several columns spans them."""
     columns = _columns(rows)
-    table: list[list[list[str]]] = []
+    table: list[dict[int, tuple[int, list[str]]]] = []
     above: Row = []
     for row in rows:
+        parts = [part for whole in row for part in _parts(whole, columns)]
         if not (len(row) == 1 and above and _wraps(above, row[0], columns)):
-            table.append([[] for _ in columns])
-        for cell in (part for whole in row for part in _parts(whole, columns)):
-            table[-1][_column(cell, columns)].append(cell.text)
+            table.append({})
+        taken = [_column(part, columns) for part in parts]
+        for part, column in zip(parts, taken, strict=True):
+            first, last = _spanned(part, columns, column, taken)
+            table[-1].setdefault(first, (last - first + 1, []))[1].append(part.text)
         above = row
-    return table
+    for number, places in enumerate(table):
+        hidden = {column for first, (wide, _) in places.items() for column in range(first + 1, first + wide)}
+        for column in range(len(columns)):
+            wide, texts = places.get(column, (1, []))
+            if texts or column not in hidden:
+                yield Cell(number, column, tuple(texts), columns=wide)
+
+
+def _spanned(cell: Line, columns: Sequence[Span], column: int, taken: Sequence[int]) -> tuple[int, int]:
+    """First and last column that it covers, as far as no other cell of its row stands there."""
+    first = last = column
+    while first > 0 and first - 1 not in taken and _covers(cell, columns[first - 1]):
+        first -= 1
+    while last < len(columns) - 1 and last + 1 not in taken and _covers(cell, columns[last + 1]):
+        last += 1
+    return first, last
+
+
+def _covers(cell: Line, column: Span) -> bool:
+    return _overlap(cell, column) >= SPAN_SHARE * (column[1] - column[0])
+
+
+def lies_over(cell: Line, rows: Sequence[Row]) -> bool:
+    """Whether a lone cell stands over several columns of these rows, as a title of the table does."""
+    return sum(_overlap(cell, column) > 0 for column in _columns(rows)) > 1
 
 
 def _parts(cell: Line, columns: Sequence[Span]) -> list[Line]:

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from folio.records import BlockKind
-from ocr_stage.layout import Line
-from ocr_stage.markdown import escaped, page_markdown
+from ocr_stage.lines import Line
+from ocr_stage.markdown import page_markdown
+from ocr_stage.paper import Paper
+from ocr_stage.wording import escaped
 
-WIDTH, HEIGHT = 1000, 1400
+PAPER = Paper(1000, 1400)
 
 
 def line(x, y, text, *, size=20, width=None) -> Line:
@@ -25,11 +27,11 @@ def column(x, y, *texts, pitch=24, **how) -> list[Line]:
 
 
 def markdown_of(lines) -> str:
-    return page_markdown(lines, width=WIDTH, height=HEIGHT)[0]
+    return page_markdown(lines, PAPER)[0]
 
 
 def kinds_of(lines) -> list[BlockKind]:
-    return [block.kind for block in page_markdown(lines, width=WIDTH, height=HEIGHT)[1]]
+    return [block.kind for block in page_markdown(lines, PAPER)[1]]
 
 
 FULL = "this line runs from the left edge of the column to the right one"
@@ -139,7 +141,7 @@ def test_a_title_and_an_abstract_over_the_columns_stay_whole():
 def test_what_follows_a_table_is_not_a_row_of_it():
     lines = [*table(), line(50, 208, "Table 2. Parts and prices.", size=18), line(50, 250, "What else", size=30)]
     lines += table(y=310)
-    assert kinds_of(lines) == [BlockKind.TABLE, BlockKind.PARAGRAPH, BlockKind.HEADING, BlockKind.TABLE]
+    assert kinds_of(lines) == [BlockKind.TABLE, BlockKind.CAPTION, BlockKind.HEADING, BlockKind.TABLE]
 
 
 def test_three_columns_are_three():
@@ -249,7 +251,7 @@ LINES = st.lists(
 
 @given(LINES)
 def test_wherever_lines_lie_every_one_is_read_once_and_blocks_cover_the_markdown(lines):
-    markdown, blocks = page_markdown(lines, width=WIDTH, height=HEIGHT)
+    markdown, blocks = page_markdown(lines, PAPER)
     assert "\n\n".join(markdown[block.start : block.end] for block in blocks) == markdown
     assert all(block.box is not None for block in blocks)
     letters = sum(character.isalpha() for each in lines for character in each.text)
@@ -257,4 +259,4 @@ def test_wherever_lines_lie_every_one_is_read_once_and_blocks_cover_the_markdown
 
 
 def test_a_page_without_lines_is_empty():
-    assert page_markdown([], width=WIDTH, height=HEIGHT) == ("", [])
+    assert page_markdown([], PAPER) == ("", [])

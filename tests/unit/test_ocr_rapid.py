@@ -29,7 +29,7 @@ SCRIPTED_CHILD = """
     from folio.errors import Cause, Permanent
 
     class Reader:
-        def __init__(self, edge_pixels, pixels_max):
+        def __init__(self, edge_pixels, pixels_max, layout):
             if edge_pixels == 1:
                 raise ImportError("no such package")
 
