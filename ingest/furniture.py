@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from ingest.layout import Line, lines_of, same_row
 from ingest.links import bare
@@ -63,6 +64,7 @@ class Margins:
     def part(self, lines: Sequence[Line], sheet: Sheet, body: float) -> tuple[list[Line], list[Line]]:
         """The page's furniture, and all the rest. What is larger than running text is a heading and stays."""
         self._page += 1
+        body = max(body, median(line.size for line in lines)) if lines else body
         feet = _edge_rows(lines, sheet.height, top=False, body=body) or _lone_number(lines, sheet, body)
         rows = [*_edge_rows(lines, sheet.height, top=True, body=body), *feet]
         ahead = _Ahead(sheet, self._page)

@@ -24,6 +24,9 @@ _ALONE_EMS = 0.45
 _LEADING_WIDTH = 0.85
 _TEXT_WIDTH = 0.6
 _UP_MAX = 0.5
+_FULL_LINE = 0.9
+_SENTENCE_SLACK = 1.35
+_BLANK_LINES = 2.0
 _LETTER_ITEMS_MIN = 2
 
 
@@ -119,6 +122,10 @@ def _continues(group: Group, line: Line, marker: Marker | None, column: _Column)
     if abs(line.size - last.size) > slack * max(line.size, last.size) or line.mono != last.mono:
         return False
     most = _HEADING_PITCH_MAX if group.kind == "heading" else max(column.pitch, 1.1) * _PITCH_SLACK
+    if line.text[:1].islower() and last.box[2] >= column.left + _FULL_LINE * (column.right - column.left):
+        most *= _SENTENCE_SLACK  # raised and sunk letters push the lines of one sentence apart
+    if group.kind == "code":
+        most *= _BLANK_LINES
     if down < -_UP_MAX or down > most or LEADER in last.text:
         return False
     if group.kind == "code":

@@ -268,6 +268,11 @@ def rows(items: Sequence[P]) -> list[P]:
     return [item for row in found for item in sorted(row, key=lambda item: item.box[0])]
 
 
+def gutter_of(items: Sequence[P], em: float) -> float | None:
+    """Where the page's first gutter is, if it has one from top to bottom."""
+    return _gutter(items, em, _GUTTER_CROSSED_AT_ONCE)
+
+
 def _gutter(items: Sequence[P], em: float, crossed_max: float) -> float | None:
     """The x of the widest strip of white that few items cross and that has a column on both sides."""
     if len(items) < 2 * _COLUMN_LINES_MIN:

@@ -17,6 +17,7 @@ from ingest.table_cells import written as written_table
 _STRUCTURE = re.compile(r"^(?:#{1,6}(?=\s|$)|[-+*](?=\s|$)|>|\||<|```|~~~|(?:[-*_=]\s*){3,}$|=+$)")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _LINK_LIKE = re.compile(r"\](?=\()")
+_BLANK_LINE_EMS = 1.9
 _HYPHENED = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010](?=\W?$)")
 
 
@@ -121,7 +122,11 @@ def escaped(text: str) -> str:
 
 def _code(lines: Sequence[Line]) -> str:
     left = min(line.box[0] for line in lines)
-    rows = [" " * round((line.box[0] - left) / (0.6 * line.size)) + bare(line.text) for line in lines]
+    rows = []
+    for at, line in enumerate(lines):
+        if at and line.box[3] - lines[at - 1].box[3] > _BLANK_LINE_EMS * line.size:
+            rows.append("")
+        rows.append(" " * round((line.box[0] - left) / (0.6 * line.size)) + bare(line.text))
     body = "\n".join(rows)
     longest = max((len(ticks) for ticks in re.findall(r"`+", body)), default=0)
     fence = "`" * max(3, longest + 1)

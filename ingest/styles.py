@@ -32,10 +32,13 @@ HEADING_CHARS_MAX = 200
 _BOLD_CHARS_MAX = 120
 _LETTERS_SHARE_MIN = 0.5
 _USUAL_SHARE = 0.4
-_PITCH_CHARS_MIN = 8
+_PITCH_CHARS_MIN, _PITCH_CHARS_MAX = 8, 40
+"""In long lines of any font the widths of letters even out."""
 _PITCH_LINES_MIN = 6
 _PITCH_LENGTHS_MIN = 5
-_PITCH_SHARE_MIN = 0.75
+_PITCH_SHARE_MIN = 0.85
+_PITCHES = (0.5, 0.55, 0.6)
+_PITCH_SLACK, _PITCH_DRIFT, _PITCH_MORE = 0.06, 0.003, 14
 _RARE_FONT_SHARE = 0.15
 _SET_APART_CHARS_MAX = 80
 _FORMULA = re.compile(r"[=∑∫∏√≤≥≈]")
@@ -69,7 +72,7 @@ class Styles:
         self._lines: Counter[float] = Counter()
         self._kinds: Counter[str] = Counter()
         self._fonts: Counter[str] = Counter()
-        self._pitches: dict[tuple[str, int], Counter[int]] = {}
+        self._fitting: dict[str, Counter[float]] = {}
         self._lengths: dict[str, set[int]] = {}
         self._apart: set[tuple[str, int]] = set()
         self._levels: dict[Style, int] = {}
@@ -86,18 +89,21 @@ class Styles:
             self._kinds["bold"] += count * line.bold
             self._kinds["mono"] += count * line.mono
             self._fonts[line.font] += count
-            if count >= _PITCH_CHARS_MIN and size and line.text.isascii():
+            if _PITCH_CHARS_MIN <= count <= _PITCH_CHARS_MAX and size and line.text.isascii():
                 self._pitch(line, count)
         if self._chars:
             self._body = self._chars.most_common(1)[0][0] or BODY_DEFAULT
             self._running = max(self._body, self._running_max())
 
     def _pitch(self, line: Line, count: int) -> None:
-        """Note how wide a letter of the line is on average, counted with and without a space at its end."""
+        """Note whether the line is as wide as that many letters of a usual width, spaces at its ends counted in."""
+        fits = self._fitting.setdefault(line.font, Counter())
+        fits[0.0] += 1
+        for pitch in _PITCHES:
+            letters = (line.box[2] - line.box[0]) / (pitch * line.size)
+            near = abs(letters - round(letters)) <= _PITCH_SLACK + _PITCH_DRIFT * letters
+            fits[pitch] += near and 0 <= round(letters) - count <= _PITCH_MORE
         self._lengths.setdefault(line.font, set()).add(count)
-        for more in (0, 1):
-            pitch = round(200 * (line.box[2] - line.box[0]) / (count + more) / line.size)
-            self._pitches.setdefault((line.font, more), Counter())[pitch] += 1
 
     def _running_max(self) -> float:
         """The largest size that whole paragraphs are set in: a page of references must not make the text a heading."""
@@ -124,8 +130,8 @@ class Styles:
         """The same lines; those in a font whose letters are all as wide as each other are marked so."""
         mono = {
             font
-            for (font, _), pitches in self._pitches.items()
-            if _is_one(pitches) and len(self._lengths[font]) >= _PITCH_LENGTHS_MIN
+            for font, fits in self._fitting.items()
+            if _is_one(fits) and len(self._lengths[font]) >= _PITCH_LENGTHS_MIN
         }
         if not mono:
             return list(lines)
@@ -205,11 +211,10 @@ def _is_in_capitals(line: Line, body: float) -> bool:
     return sum(letter.isalpha() for letter in line.text) >= _CAPS_LETTERS_MIN and not line.text.endswith((",", ";"))
 
 
-def _is_one(pitches: Counter[int]) -> bool:
-    """Nearly all lines have letters of one width."""
-    total = pitches.total()
-    near = sum(count for _, count in pitches.most_common(2))
-    return total >= _PITCH_LINES_MIN and near >= _PITCH_SHARE_MIN * total
+def _is_one(fits: Counter[float]) -> bool:
+    """Nearly all lines are made of letters of one width."""
+    total = fits[0.0]
+    return total >= _PITCH_LINES_MIN and max(fits[pitch] for pitch in _PITCHES) >= _PITCH_SHARE_MIN * total
 
 
 def plain(text: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest.boxes import in_order
+from ingest.columns import tables_of
 from ingest.figures import find_pictures
 from ingest.footnotes import part_notes
 from ingest.furniture import Margins
@@ -14,7 +15,6 @@ from ingest.links import Links
 from ingest.markdown import Writer, Written
 from ingest.sheet import Rect, Sheet
 from ingest.styles import Styles
-from ingest.tables import find_tables
 from ingest.trust import judge
 from ingest.view import mirrored, mirrored_lines, on_its_side, reads_down, reads_leftward, upright
 
@@ -82,7 +82,7 @@ class TextLayer:
     def _body(self, lines: Sequence[Line], sheet: Sheet, writer: Writer) -> list[Written]:
         """What the page says, in the order of reading; its footnotes last."""
         body = self._styles.body
-        found, rest = find_tables(lines, sheet)
+        found, rest = tables_of(lines, sheet, body)
         pictures, rest = find_pictures(rest, sheet, [item.box for item in found])
         flows, notes = part_notes(in_order([*rest, *found, *pictures], sheet, body), body, sheet.height)
         return [*writer.blocks(flows), *writer.notes(notes)]
