@@ -136,7 +136,7 @@ def confine(limits: Limits, *, threads: bool = False) -> None:
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, _OPEN_FILES_MAX),
-        (resource.RLIMIT_NPROC, _tasks_of_ours() + _TASKS_MORE if threads else 0),
+        (resource.RLIMIT_NPROC, _tasks_max() if threads else 0),
         (resource.RLIMIT_CORE, 0),
     ):
         with suppress(ValueError, OSError):  # a system that lacks one still has the others and the wall clock
@@ -147,14 +147,14 @@ def confine(limits: Limits, *, threads: bool = False) -> None:
         ctypes.CDLL(None).prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def _tasks_of_ours() -> int:
-    """The limit on processes counts every thread of this user, so those that run already must be allowed for."""
+def _tasks_max() -> int:
+    """A few more than run now: the limit counts every thread of this user. No limit where they cannot be counted."""
     count = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         with suppress(OSError, ValueError):
             if status.stat().st_uid == os.getuid():
                 count += int(status.read_text().partition("\nThreads:")[2].split(maxsplit=1)[0])
-    return count
+    return count + _TASKS_MORE if count else -1
 
 
 def _text_file(path: Path, media_type: str) -> "TextFile":

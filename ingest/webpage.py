@@ -296,7 +296,7 @@ def _item(blocks: list[str], outer: _Frame) -> str:
         outer.number += 1
     tight = all("\n" not in block for block in blocks[:1]) and all(map(_is_list, blocks[1:]))
     body = ("\n" if tight else "\n\n").join(blocks)
-    return sign + body.replace("\n", "\n" + " " * len(sign)) if body else ""
+    return sign + re.sub(r"\n(?=[^\n])", "\n" + " " * len(sign), body) if body else ""
 
 
 def _is_list(block: str) -> bool:

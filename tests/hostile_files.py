@@ -198,6 +198,17 @@ def looping_tiff(path: Path) -> Path:
     return path
 
 
+def tiled_tiff(path: Path) -> Path:
+    """128 x 64 grey pixels in two tiles, the left one black; Pillow writes only strips, so this is made by hand."""
+    entries = [(256, 3, 1, 128), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
+    entries += [(322, 3, 1, 64), (323, 3, 1, 64)]
+    after = 8 + 2 + 12 * (len(entries) + 2) + 4
+    entries += [(324, 4, 2, after), (325, 4, 2, after + 8)]
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    tiles = struct.pack("<4I", after + 16, after + 16 + 4096, 4096, 4096) + b"\0" * 4096 + b"\xff" * 4096
+    return wrapped(path, b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + table + b"\0" * 4 + tiles)
+
+
 def many_pages(path: Path, count: int) -> Path:
     """A PDF that names one page many times, in a few bytes for each."""
     kids = b" ".join([b"3 0 R"] * count)

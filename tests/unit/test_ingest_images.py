@@ -1,6 +1,9 @@
 """Image files: upright, flattened, one page a frame, and never more pixels than allowed."""
 
 import io
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from ingest.sniff import media_type
 from tests import hostile_files as make
 
 MANY = 64_000_000
+SUFFIXES = ["jpg", "png", "webp", "tiff", "bmp", "gif", "jp2", "j2k", "avif", "heic"]
 
 
 def opened(path: Path, pixels_max: int = MANY) -> ImageFile:
@@ -87,10 +91,107 @@ def test_a_later_frame_with_too_many_pixels_is_refused_as_well(tmp_path: Path) -
     assert refused.value.cause == Cause.PIXEL_LIMIT
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_shows_what_was_saved(tmp_path: Path, suffix: str) -> None:
+    picture = drawn(make.image(tmp_path / f"a.{suffix}"))
+    assert picture.size == (300, 200)
+    assert picture.getpixel((20, 20)) < 70
+    assert picture.getpixel((250, 150)) > 200
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_an_animation_is_one_page_with_its_first_frame(tmp_path: Path, suffix: str) -> None:
+    file = opened(make.animation(tmp_path / f"a.{suffix}"))
+    assert file.page_count == 1
+    jpeg, _, _ = file.picture(1, edge=100, quality=95)
+    assert Image.open(io.BytesIO(jpeg)).getpixel((20, 20)) == (0, 0, 0)
+
+
+def test_a_photo_turned_by_a_phone_is_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = drawn(make.image(tmp_path / "a.heic", exif=exif.tobytes(), quality=90))
+    assert picture.size == (200, 300)
+    assert picture.getpixel((190, 10)) < 70
+
+
+@pytest.mark.parametrize("resolutions", [1, 6])
+def test_a_large_jpeg_2000_is_decoded_smaller_where_it_can_be(tmp_path: Path, resolutions: int) -> None:
+    file = make.image(tmp_path / "a.jp2", size=(3000, 2000), num_resolutions=resolutions)
+    assert drawn(file, edge=600).size == (600, 400)
+
+
+@pytest.mark.parametrize(
+    "save",
+    [{"compression": "group4"}, {"compression": "tiff_lzw"}, {"big_tiff": True}, {"compression": "jpeg"}],
+    ids=str,
+)
+def test_kinds_of_tiff(tmp_path: Path, save: dict[str, object]) -> None:
+    mode = "1" if save.get("compression") == "group4" else "RGB"
+    picture = drawn(make.image(tmp_path / "a.tiff", mode=mode, **save))
+    assert picture.getpixel((20, 20)) < 60
+    assert picture.getpixel((250, 150)) > 200
+
+
+def test_a_tiff_in_tiles(tmp_path: Path) -> None:
+    file = make.tiled_tiff(tmp_path / "a.tiff")
+    assert drawn(file).size == (128, 64)
+    assert drawn(file).getpixel((10, 10)) < 60
+    assert drawn(file).getpixel((100, 10)) > 200
+
+
+@pytest.mark.parametrize("suffix", ["gif", "bmp", "tiff", "jp2", "heic"])
+def test_a_header_that_promises_too_much_is_refused_unread(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(Permanent, match="60,000 x 60,000") as refused:
+        opened(make.grown(tmp_path / f"a.{suffix}", 60_000))
+    assert refused.value.cause == Cause.PIXEL_LIMIT
+
+
+def test_frames_that_go_in_a_circle_end(tmp_path: Path) -> None:
+    assert opened(make.looping_tiff(tmp_path / "a.tiff")).page_count <= 2
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix != "j2k"])
 def test_a_cut_off_image_is_corrupt(tmp_path: Path, suffix: str) -> None:
     file = make.image(tmp_path / f"a.{suffix}", size=(1000, 800))
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(Permanent) as refused:
         opened(file).picture(1, edge=500, quality=85)
     assert refused.value.cause == Cause.CORRUPT
+
+
+AS_NOBODY = """
+import ctypes, os, resource, sys
+import markdown_it, pillow_heif, selectolax.lexbor, charset_normalizer
+from PIL import Image
+import ingest.textfile, ingest.webpage
+from ingest.render import Renderer
+from ingest.sniff import HEIC, media_type
+from pathlib import Path
+Image.init()
+if os.geteuid() == 0:
+    os.setuid(65534)  # no limit on processes holds for root
+for name in sys.argv[1:]:
+    path = Path(name)
+    kind = media_type(path)
+    if os.fork() == 0:
+        renderer = Renderer(threads=kind == HEIC)
+        renderer.open(name, kind, "")
+        (frame,) = renderer.pages([1], [])
+        os._exit(0 if frame.get("image") or frame.get("markdown") else 1)
+    if os.wait()[1]:
+        sys.exit(f"{name} was not read")
+"""
+
+
+def test_every_format_is_read_by_somebody_who_may_start_no_process() -> None:
+    """Containers run us as nobody in particular; decoders that start threads fail there, and only there."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        files = [make.image(Path(folder) / f"a.{suffix}", size=(600, 400)) for suffix in SUFFIXES]
+        page = Path(folder) / "a.html"
+        page.write_text("<html><p>Harbour dues", encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, *map(str, [*files, page])], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
