@@ -1,14 +1,17 @@
 """Tables of a Markdown as cells with neighbours and headings, so that a test can ask what stands left of what."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from lxml import html
 
 _SPAN_MAX = 200
 _MARKS = frozenset("- :")
+_SPANNING = re.compile(r"<table\b(?:(?!</table>).)*?\b(?:row|col)span.*?</table>", re.IGNORECASE | re.DOTALL)
 DIRECTIONS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 
 
@@ -44,6 +47,24 @@ def tables_of(markdown: str) -> list[list[Cell]]:
     """Every table's cells, pipe tables first."""
     tables = [*_pipe_tables(markdown), *_html_tables(markdown)]
     return [_linked(rows) for rows in tables if any(rows)]
+
+
+def without_spans(markdown: str) -> str:
+    """HTML tables with merged cells as grids, the text of a merged cell in each place that it covers.
+
+    Pipe tables cannot merge cells: a truth written in them repeats the text or leaves places empty.
+    """
+    return _SPANNING.sub(lambda found: _grid_html(found.group()), markdown)
+
+
+def _grid_html(table: str) -> str:
+    grid = _placed(next(iter(_html_tables(table)), []))
+    height, width = (max((at[axis] for at in grid), default=-1) + 1 for axis in (0, 1))
+    texts = [
+        [grid[row, column].text if (row, column) in grid else "" for column in range(width)] for row in range(height)
+    ]
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in texts)
+    return f"<table>{rows}</table>"
 
 
 def _pipe_tables(markdown: str) -> Iterator[list[list[Cell]]]:

@@ -30,7 +30,8 @@ _SIGNS = str.maketrans("‘’‚“”„＿–—‑‒−\u00b5", "'''\"\"\"_
 _FORMULAS = [
     re.compile(mark, re.DOTALL) for mark in (r"\\\((.+?)\\\)", r"\\\[(.+?)\\\]", r"\$\$(.+?)\$\$", r"\$(.+?)\$")
 ]
-_TEX_NOISE = re.compile(r"\\(?:left|right|bigl?|bigr|displaystyle|,|;|!|:)(?![a-zA-Z])|[\s{}~]|\\ ")
+_TEX_NOISE = re.compile(r"\\(?:left|right|bigl?|bigr|displaystyle|,|;|!|:)(?![a-zA-Z])|[\s~]|\\ ")
+_TEX_GROUP = re.compile(r"{(\\[a-zA-Z]+|[^\\{}])}")
 _FOREIGN = re.compile(
     "[\u4e00-\u9fff\u3040-\u309f\u30a0-\u30ff\U0001f600-\U0001f64f\U0001f300-\U0001f5ff\U0001f680-\U0001f6ff]"
 )
@@ -128,8 +129,8 @@ def _math(test: PageTest, markdown: str) -> bool:
 
 
 def _bare(formula: str) -> str:
-    """LaTeX without white space, braces and signs that only set sizes and gaps."""
-    return _TEX_NOISE.sub("", formula)
+    """LaTeX without white space, braces around one sign, and what only sets sizes and gaps."""
+    return _TEX_GROUP.sub(r"\1", _TEX_NOISE.sub("", formula))
 
 
 def _baseline(test: PageTest, markdown: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from rapidfuzz.distance import Levenshtein
 
-from quality.cell_relations import tables_of
+from quality.cell_relations import tables_of, without_spans
 from quality.near_matches import starts_of
 from quality.page_tests import PageTest, load, plain
 
@@ -80,6 +80,16 @@ def test_cells_of_an_html_table_with_spans() -> None:
     assert not of("table", cell="680", top_heading="2024").passes(SPANS)
 
 
+def test_merged_cells_are_written_into_every_place() -> None:
+    rows = [["Part", "Year Ended", "Year Ended"], ["Part", "2024", "2025"], ["Sales", "1,136", "680"]]
+    written = "".join(f"<tr>{''.join(f'<td>{text}</td>' for text in row)}</tr>" for row in rows)
+    plain_table = "<table><tr><td>a</td></tr></table>"
+    assert (
+        without_spans(f"{plain_table} before {SPANS} after") == f"{plain_table} before <table>{written}</table> after"
+    )
+    assert without_spans("<table><tr colspan='2'></tr></table>") == "<table></table>"
+
+
 def test_a_cell_beside_nothing_or_in_a_broken_table() -> None:
     assert not of("table", cell="a", left="x").passes("|a|b|\n|-|-|\n")
     assert of("table", cell="b", left="a").passes("<table><tr><td>a<td>b")
@@ -95,6 +105,7 @@ def test_formulas_are_compared_as_normalised_latex() -> None:
     assert not test.passes("a^2 + b^2 = c^2")
     assert not test.passes("$a^2 + b^2 = d^2$")
     assert of("math", math="\\left(x\\right)").passes("$$(x)$$")
+    assert not of("math", math="e^{i\\pi}").passes("$e^i\\pi$")
     assert not of("math", math="\\leftarrow").passes("$arrow$")
 
 
