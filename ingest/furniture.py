@@ -74,7 +74,7 @@ class Margins:
             if inner < _APART_EMS * body or _is_prose(row, lines):  # a paragraph, however often it comes
                 continue
             for line in row:
-                if self._repeated(line, sheet.height) or ahead.has(line) or self._is_number(line, sheet.height, ahead):
+                if self._is_furniture(line, sheet.height, ahead):
                     taken.add(id(line))
             if (self._page == 1 or _is_stamp(row) or _is_numbered(row, body)) and _looks_like_furniture(
                 row, inner, sheet, body
@@ -83,19 +83,22 @@ class Margins:
         self._learn([line for row in rows for line in row], sheet.height)
         return [line for line in lines if id(line) in taken], [line for line in lines if id(line) not in taken]
 
+    def _is_furniture(self, line: Line, height: float, ahead: "_Ahead") -> bool:
+        if _number(line) is not None:
+            return self._is_number(line, height, ahead)
+        return self._repeated(line, height) or ahead.has(line)
+
     def _repeated(self, line: Line, height: float) -> bool:
         middle = _middle(line, height)
         return any(abs(seen.middle - middle) <= _SAME_PLACE for seen in self._texts.get(_key(line), ()))
 
     def _is_number(self, line: Line, height: float, ahead: "_Ahead") -> bool:
-        """A number that other pages count on from or up to; on a page without others, one that stands apart."""
-        value = _number(line)
-        if value is None:
-            return False
+        """A number that grows with the pages; where no other page has one, a number that stands apart."""
+        value = _number(line) or 0
         middle = _middle(line, height)
         others = [*self._numbers, *ahead.numbers()]
         near = [(other, seen.page) for other, seen in others if abs(seen.middle - middle) <= _SAME_PLACE]
-        return not near or any(other - value == page - self._page for other, page in near)
+        return all((other - value) * (page - self._page) >= (page - self._page) ** 2 for other, page in near)
 
     def _learn(self, lines: Sequence[Line], height: float) -> None:
         for line in lines:
