@@ -1,6 +1,7 @@
 """The sandbox: every way in which a file can be bad has its cause, and one bad page leaves a gap."""
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from typing import Any, Self
 
 import psutil
 import pytest
+from PIL import Image
 
 from folio.child import Zygote
 from folio.errors import Cause, Permanent
-from ingest.sandbox import FACTORIES, Limits, ReadPage, Sandbox
+from folio.records import SKIPPED, BlockKind, Box
+from ingest.sandbox import FACTORIES, Limits, Mark, ReadPage, Sandbox
 from tests import hostile_files as make
 
 Engines = pytest.mark.parametrize("engine", ["auto", "pypdfium2"])
@@ -58,9 +61,9 @@ async def sandbox(factories: dict[str, str] = FACTORIES, **limits: Any) -> Async
     yield Sandbox(Limits(**limits), factories=factories)  # closed with its zygotes, at the end of the module
 
 
-async def read(path: Path, **limits: Any) -> list[ReadPage]:
+async def read(path: Path, *, asked: dict[str, str] | None = None, **limits: Any) -> list[ReadPage]:
     async with sandbox(**limits) as made:
-        return [page async for page in made.pages(path)]
+        return [page async for page in made.pages(path, **(asked or {}))]
 
 
 async def cause(path: Path, **limits: Any) -> Cause:
@@ -281,6 +284,142 @@ async def test_a_picture_is_drawn_on_demand(tmp_path: Path, engine: str) -> None
         with pytest.raises(Permanent) as refused:
             await made.picture(file, 3)
     assert refused.value.cause == Cause.PAGE_MISSING
+
+
+@Engines
+async def test_a_password_opens_what_needs_one(tmp_path: Path, engine: str) -> None:
+    file = make.encrypted(tmp_path / "a.pdf", user="secret")
+    (page,) = await read(file, asked={"password": "secret"}, pdf_engine=engine)
+    assert "Harbour dues" in page.markdown
+    async with sandbox(pdf_engine=engine) as made:
+        assert (await made.picture(file, 1, password="secret")).startswith(b"\xff\xd8\xff")
+
+
+@Engines
+@pytest.mark.parametrize(("password", "says"), [("", "folio has none for it"), ("guess", "does not open it")])
+async def test_a_missing_password_and_a_wrong_one_are_told_apart(
+    tmp_path: Path, password: str, says: str, engine: str
+) -> None:
+    file = make.encrypted(tmp_path / "a.pdf", user="secret")
+    with pytest.raises(Permanent) as refused:
+        await read(file, asked={"password": password}, pdf_engine=engine)
+    assert refused.value.cause == Cause.ENCRYPTED
+    assert says in refused.value.detail
+    assert "--password" in refused.value.detail
+    assert "guess" not in str(refused.value)
+
+
+async def test_a_password_shows_nowhere(tmp_path: Path) -> None:
+    file = make.encrypted(tmp_path / "a.pdf", user="s3cr3t")
+    async with sandbox() as made:
+        pages = made.pages(file, password="s3cr3t")
+        await anext(pages)
+        processes = [*(zygote_of(factory) for factory in FACTORIES.values() if factory in _SHARED)]
+        processes += [child for process in processes for child in process.children()]
+        assert not any("s3cr3t" in " ".join([*process.cmdline(), *process.environ().values()]) for process in processes)
+        assert "s3cr3t" not in repr(made._what(file, "", "s3cr3t"))
+        await pages.aclose()
+
+
+@Engines
+async def test_pages_that_were_not_chosen_are_there_and_empty(tmp_path: Path, engine: str) -> None:
+    file = make.pdf(tmp_path / "a.pdf", *[make.prose] * 3, make.scan, *[make.prose] * 3)
+    pages = await read(file, asked={"chosen": "2,4,6-"}, pdf_engine=engine)
+    assert [page.page for page in pages] == [1, 2, 3, 4, 5, 6, 7]
+    assert [SKIPPED in page.flags for page in pages] == [True, False, True, False, True, False, False]
+    assert all(page.trusted and not page.markdown and page.image is None for page in pages if SKIPPED in page.flags)
+    assert {page.page_count for page in pages} == {7}
+    assert pages[3].image is not None
+
+
+async def test_pages_that_were_not_chosen_are_not_opened(tmp_path: Path) -> None:
+    file = make.pdf(tmp_path / "dies.pdf", *[make.prose] * 5)
+    pages = await read(file, asked={"chosen": "1-2,4-"}, factories=BOTH_FRAGILE)
+    assert [page.cause for page in pages] == [None] * 5
+    pages = await read(file, asked={"chosen": "2-3"}, factories=BOTH_FRAGILE)
+    assert [(page.page, page.cause, page.flags) for page in pages] == [
+        (1, None, (SKIPPED,)),
+        (2, None, ()),
+        (3, Cause.RENDER_CRASH, ()),
+        (4, None, (SKIPPED,)),
+        (5, None, (SKIPPED,)),
+    ]
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [("9-", Cause.PAGE_MISSING), ("3-1", Cause.SCHEMA_INVALID)])
+async def test_ranges_that_name_no_page_fail(tmp_path: Path, chosen: str, expected: Cause) -> None:
+    file = make.pdf(tmp_path / "a.pdf", make.prose)
+    with pytest.raises(Permanent) as refused:
+        await read(file, asked={"chosen": chosen})
+    assert refused.value.cause == expected
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "gif", "jp2", "heic", "avif", "tiff"])
+async def test_images_of_every_format_are_pages(tmp_path: Path, suffix: str) -> None:
+    (page,) = await read(make.image(tmp_path / f"a.{suffix}"))
+    assert page.image is not None
+    assert (page.width, page.height, page.trusted, page.cause) == (300, 200, False, None)
+
+
+async def test_text_files_are_pages_of_their_own_engine(tmp_path: Path) -> None:
+    blob = tmp_path / "0123abcd"  # a blob has no name: the producer's tells Markdown from plain text
+    blob.write_text("# Harbour dues\n\nRose again.\n", encoding="utf-8")
+    for name, engine in (("a.md", "markdown"), ("a.txt", "text"), ("a.html", "html")):
+        (page,) = await read(blob, asked={"name": name})
+        assert (page.engine, page.trusted, page.image) == (engine, True, None)
+        assert "Rose again." in page.markdown
+    (page,) = await read(blob, asked={"name": "a.md"})
+    assert [block.kind for block in page.blocks] == [BlockKind.HEADING, BlockKind.PARAGRAPH]
+    assert [block.box for block in page.blocks] == [None, None]
+
+
+async def test_pages_of_a_text_can_be_chosen_and_are_never_drawn(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("one\ftwo\fthree", encoding="utf-8")
+    pages = await read(file, asked={"chosen": "2"})
+    assert [(page.markdown, page.engine) for page in pages] == [("", "text"), ("two", "text"), ("", "text")]
+    async with sandbox() as made:
+        with pytest.raises(Permanent, match="A text file has no picture"):
+            await made.picture(file, 2)
+
+
+async def test_an_error_quotes_no_path_of_ours(tmp_path: Path) -> None:
+    for name, content in (("a.pdf", b"%PDF-1.7\nnothing"), ("a.avif", b"\0\0\0\x1cftypavif" + b"\0" * 40)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(Permanent) as refused:
+            await read(tmp_path / name)
+        assert str(tmp_path) not in refused.value.detail
+
+
+@Engines
+async def test_marks_are_drawn_and_parts_cut_out_in_the_sandbox(tmp_path: Path, engine: str) -> None:
+    file = make.pdf(tmp_path / "a.pdf", lambda canvas: canvas.rect(200, 300, 100, 200, fill=1))
+    mark = Mark(Box(x0=0.1, y0=0.1, x1=0.9, y1=0.2), "#00ff00", "heading")
+    async with sandbox(pdf_engine=engine, edge_pixels=842) as made:
+        plain, marked = [opened(await made.picture(file, 1, marks=marks)) for marks in ((), (mark,))]
+        part = opened(await made.picture(file, 1, crop=Box(x0=200 / 595, y0=342 / 842, x1=300 / 595, y1=542 / 842)))
+    assert plain.size == marked.size
+    assert plain.getpixel((300, 84)) == (255, 255, 255)
+    red, green, blue = marked.getpixel((300, 84))
+    assert green > red + 80
+    assert green > blue + 80
+    assert part.height == pytest.approx(600, abs=8), "a small part is drawn three times as large"
+    assert part.width == pytest.approx(300, abs=8)
+    assert max(high for _, high in part.crop((9, 9, part.width - 9, part.height - 9)).getextrema()) < 60
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+async def test_a_kept_page_image_is_marked_too(tmp_path: Path, suffix: str) -> None:
+    blob = make.image(tmp_path / f"a.{suffix}").rename(tmp_path / "0123abcd")
+    async with sandbox() as made:
+        picture = opened(await made.picture(blob, 1, marks=[Mark(Box(x0=0.5, y0=0.5, x1=0.9, y1=0.9), "blue", "7")]))
+    assert picture.size == (300, 200)
+    red, _, blue = picture.getpixel((150, 150))
+    assert blue > red + 80
+
+
+def opened(jpeg: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(jpeg), formats=["JPEG"]).convert("RGB")
 
 
 async def test_memory_is_flat_over_many_pages(tmp_path: Path) -> None:

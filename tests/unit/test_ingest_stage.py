@@ -8,7 +8,7 @@ import pytest
 from folio.errors import Cause, Permanent
 from folio.ids import doc_of, sha256, version_at
 from folio.log import Entry, Position
-from folio.records import Page, PageText, Source, Upload
+from folio.records import SKIPPED, Page, PageText, Source, Upload
 from folio.stage import Output
 from folio.topics import PAGES, TEXTS, UPLOADS
 from infra.folder_blobs import FolderBlobs
@@ -94,6 +94,50 @@ async def test_an_unreadable_file_is_permanent(sandbox: Sandbox, blobs: FolderBl
     with pytest.raises(Permanent) as refused:
         await ingested(sandbox, blobs, upload)
     assert refused.value.cause == Cause.ENCRYPTED
+
+
+async def test_the_owner_knows_the_password_and_no_record_does(
+    sandbox: Sandbox, blobs: FolderBlobs, tmp_path: Path
+) -> None:
+    upload = await uploaded(blobs, make.encrypted(tmp_path / "a.pdf", user="s3cr3t"))
+    known = {upload.sha256: "s3cr3t"}
+    stage = ingest_stage(
+        sandbox,
+        blobs,
+        verify_share=1.0,
+        documents_at_once=2,
+        password_of=lambda upload: known.get(upload.sha256, ""),
+    )
+    (_, text), (_, page) = [output async for output in stage.process(entry(upload))]
+    assert "Harbour dues" in PageText.decode(text.value).markdown
+    assert b"s3cr3t" not in text.value + upload.encode() + repr(page.headers).encode()
+    known.clear()  # the owner was started again
+    with pytest.raises(Permanent, match="add it again with --password") as refused:
+        await anext(stage.process(entry(upload)))
+    assert refused.value.cause == Cause.ENCRYPTED
+
+
+async def test_pages_that_nobody_asked_for_complete_the_document_as_skipped(
+    sandbox: Sandbox, blobs: FolderBlobs, tmp_path: Path
+) -> None:
+    upload = await uploaded(blobs, make.pdf(tmp_path / "a.pdf", make.prose, make.scan, make.prose))
+    outputs_of = await ingested(sandbox, blobs, upload.model_copy(update={"pages": "3"}), share=1.0)
+    assert [topic for topic, _ in outputs_of] == [TEXTS, TEXTS, TEXTS, PAGES]
+    texts = [PageText.decode(record.value) for topic, record in outputs_of if topic is TEXTS]
+    assert [(text.page, text.status, text.flags, bool(text.markdown)) for text in texts] == [
+        (1, "ok", (SKIPPED,), False),
+        (2, "ok", (SKIPPED,), False),
+        (3, "ok", (), True),
+    ]
+    assert {text.page_count for text in texts} == {3}
+
+
+async def test_a_text_file_needs_no_picture(sandbox: Sandbox, blobs: FolderBlobs, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("Harbour dues\frose again", encoding="utf-8")
+    upload = (await uploaded(blobs, tmp_path / "a")).model_copy(update={"name": "notes.txt"})
+    found = await ingested(sandbox, blobs, upload, share=1.0)
+    assert [topic for topic, _ in found] == [TEXTS, TEXTS], "nobody can verify what has no picture"
+    assert [PageText.decode(record.value).engine for _, record in found] == ["text", "text"]
 
 
 async def test_bytes_that_were_swept_are_named(sandbox: Sandbox, blobs: FolderBlobs) -> None:
