@@ -10,10 +10,11 @@ from ingest.table_tokens import is_number
 Band = tuple[float, float]
 """Left and right end of a column's texts."""
 
-_ROWS_A_CROSSING = 12
+_ROWS_A_CROSSING = 9
 _FULL_ROW = 0.6
 _GAP_EMS = 0.12
 _INTO_EMS = 0.3
+_CLOSE_EMS = 0.8
 _SYMBOLS_BEFORE = frozenset("$€£¥₹")
 _SYMBOLS_AFTER = frozenset({"%", ")", "%)", "*", "**", "†", "‡"})
 
@@ -41,7 +42,7 @@ def bands_of(rows: Sequence[Sequence[Line]], heads: int) -> list[Band]:
         for line in row:
             if len(row) > 1 and not any(_shared(band, line.box) > 0 for band in bands):
                 bands = sorted([*bands, (line.box[0], line.box[2])])
-    return _without_symbols(bands, body)
+    return _without_symbols(bands, body, em)
 
 
 def _covered(rows: Sequence[Sequence[Line]], allowed: int, gap: float) -> list[Band]:
@@ -61,7 +62,7 @@ def _covered(rows: Sequence[Sequence[Line]], allowed: int, gap: float) -> list[B
     return bands
 
 
-def _without_symbols(bands: Sequence[Band], rows: Sequence[Sequence[Line]]) -> list[Band]:
+def _without_symbols(bands: Sequence[Band], rows: Sequence[Sequence[Line]], em: float) -> list[Band]:
     """A column of currency signs belongs to the numbers right of it, one of per cent signs to those left of it."""
     texts: list[set[str]] = [set() for _ in bands]
     for row in rows:
@@ -73,7 +74,7 @@ def _without_symbols(bands: Sequence[Band], rows: Sequence[Sequence[Line]]) -> l
     for band, said in zip(bands, texts, strict=True):
         if said and said <= _SYMBOLS_BEFORE and band is not bands[-1]:
             pending = band[0] if pending is None else pending
-        elif said and said <= _SYMBOLS_AFTER and found:
+        elif said and said <= _SYMBOLS_AFTER and found and band[0] - found[-1][1] <= _CLOSE_EMS * em:
             found[-1] = (found[-1][0], band[1])
         else:
             found.append((band[0] if pending is None else pending, band[1]))
@@ -127,9 +128,14 @@ def _reached(line: Line, bands: Sequence[Band]) -> tuple[int, int]:
     return met[0], met[-1]
 
 
-def over(head: Sequence[Line], bands: Sequence[Band], level: Sequence[Rect]) -> list[Placed]:
-    """Texts of one row of a head: over the columns that a rule below them joins, or in whose middle they stand."""
+def over(head: Sequence[Line], bands: Sequence[Band], level: Sequence[Rect], *, more: bool) -> list[Placed]:
+    """Texts of one row of a head: over the columns that a rule below them joins, or in whose middle they stand.
+
+    `more`: another row of the head follows, so that these may be names of groups.
+    """
     placed = [Placed(line, *_reached(line, bands)) for line in head]
+    if more and (groups := _groups(head, bands)):
+        return groups
     spans = []
     for at, each in enumerate(placed):
         left = placed[at - 1].last + 1 if at else 0
@@ -140,6 +146,29 @@ def over(head: Sequence[Line], bands: Sequence[Band], level: Sequence[Rect]) -> 
         else:
             spans.append(_centred(each, bands, (min(left, each.first), max(right, each.last))))
     return list(_apart(spans, placed))
+
+
+def _groups(head: Sequence[Line], bands: Sequence[Band]) -> list[Placed] | None:
+    """The columns up to the last one in groups, one for each text, which stands in the middle of its group."""
+    if len(head) < 2:
+        return None
+    for start in range(1, max(1, _reached(head[0], bands)[0]) + 1):
+        found: list[Placed] = []
+        first = start
+        for line in head:
+            best = min(range(first, len(bands)), key=lambda last: _off(line, bands, first, last), default=first)
+            if best >= len(bands) or _off(line, bands, first, best) > line.size:
+                break
+            found.append(Placed(line, first, best))
+            first = best + 1
+        if len(found) == len(head) and first == len(bands) and any(each.first < each.last for each in found):
+            return found
+    return None
+
+
+def _off(line: Line, bands: Sequence[Band], first: int, last: int) -> float:
+    """How far its middle is from the middle of these columns."""
+    return abs((bands[first][0] + bands[last][1]) - (line.box[0] + line.box[2])) / 2
 
 
 def _apart(spans: Sequence[Placed], before: Sequence[Placed]) -> Iterator[Placed]:
@@ -174,19 +203,14 @@ def _joined_by_rule(line: Line, bands: Sequence[Band], level: Sequence[Rect]) ->
 def _centred(each: Placed, bands: Sequence[Band], room: tuple[int, int]) -> Placed:
     """Grow over free columns while the text's middle comes closer to the middle of what it stands over."""
     line, em = each.line, each.line.size
-    middle = (line.box[0] + line.box[2]) / 2
-
-    def off(first: int, last: int) -> float:
-        return abs((bands[first][0] + bands[last][1]) / 2 - middle)
-
     own = bands[each.first][0] - em / 2 <= line.box[0] and line.box[2] <= bands[each.last][1] + em / 2
     aligned = abs(line.box[0] - bands[each.first][0]) < em / 2 or abs(line.box[2] - bands[each.last][1]) < em / 2
-    if each.first == each.last and (own or aligned or off(each.first, each.last) < em):
+    if each.first == each.last and (own or aligned or _off(line, bands, each.first, each.last) < em):
         return each
     choices = [
         (first, last)
         for first in range(max(room[0], each.first - 8), each.first + 1)
         for last in range(each.last, min(room[1], each.last + 8) + 1)
     ]
-    best = min(choices, key=lambda choice: (round(off(*choice) / (2 * em)), choice[0] - choice[1]))
-    return Placed(line, *best) if off(*best) < off(each.first, each.last) else each
+    best = min(choices, key=lambda choice: (round(_off(line, bands, *choice) / (2 * em)), choice[0] - choice[1]))
+    return Placed(line, *best) if _off(line, bands, *best) < _off(line, bands, each.first, each.last) else each

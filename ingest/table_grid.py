@@ -8,7 +8,7 @@ from ingest.layout import MARKER, Line
 from ingest.sheet import Rect, centre, holds
 from ingest.table_cells import Cell, Table, compact, size_of
 from ingest.table_rules import TOUCH, Frame, edges
-from ingest.table_tokens import rows_of, slot, text_of, tokens
+from ingest.table_tokens import is_number, middle, rows_of, slot, text_of, tokens
 
 _DRAWN_MIN = 0.6
 _FILLED_MIN = 0.4
@@ -99,7 +99,7 @@ def grid_table(grid: Grid, lines: Sequence[Line]) -> tuple[Table | None, list[Li
         for part in tokens(line, grid.columns):
             x, y = centre(part.box)
             held[place[slot(y, grid.rows), slot(x, grid.columns)]].append(part)
-    if _is_loose(held) or _is_stacked(spans, held):
+    if _is_loose(spans, held) or _is_stacked(spans, held):
         return None, []
     cells = [
         Cell(text_of(texts), first, left, last - first + 1, right - left + 1)
@@ -119,44 +119,48 @@ def _places(span: Span) -> Iterator[tuple[int, int]]:
     return ((row, column) for row in range(first, last + 1) for column in range(left, right + 1))
 
 
-def _is_loose(held: Sequence[Sequence[Line]]) -> bool:
+def _is_loose(spans: Sequence[Span], held: Sequence[Sequence[Line]]) -> bool:
     """Rows of text in one cell have parts that stand apart: more columns than the rules say."""
-    counts = [_parted_rows(rows_of(texts)) for texts in held if len(texts) > 1]
-    parted, rows = sum(count for count, _ in counts), sum(map(bool, held)) + sum(of - 1 for _, of in counts)
-    if any(count >= _LOOSE_CELL_ROWS_MIN and count >= _LOOSE_CELL_MIN * of for count, of in counts):
-        return True
-    return parted >= _LOOSE_ROWS_MIN and parted >= _LOOSE_SHARE_MIN * rows
+    parted = rows = unruled = 0
+    for (_, _, first, last), texts in zip(spans, held, strict=True):
+        apart, of, most = _parted_rows(rows_of(texts)) if len(texts) > 1 else (0, len(texts), 1)
+        if apart >= _LOOSE_CELL_ROWS_MIN and apart >= _LOOSE_CELL_MIN * of:
+            return True
+        parted, rows = parted + apart, rows + of
+        unruled += last - first > 1 and most > 2
+    return unruled > 1 or (parted >= _LOOSE_ROWS_MIN and parted >= _LOOSE_SHARE_MIN * rows)
 
 
-def _parted_rows(rows: Sequence[Sequence[Line]]) -> tuple[int, int]:
-    """How many of the rows have a wide gap that no bullet makes, of how many."""
-    parted = sum(
-        any(right.box[0] - left.box[2] > left.size and not MARKER.match(left.text) for left, right in pairwise(row))
+def _parted_rows(rows: Sequence[Sequence[Line]]) -> tuple[int, int, int]:
+    """How many of the rows have a wide gap that no bullet makes, of how many, and the most parts in one."""
+    gaps = [
+        sum(right.box[0] - left.box[2] > left.size and not MARKER.match(left.text) for left, right in pairwise(row))
         for row in rows
-    )
-    return parted, len(rows)
+    ]
+    return sum(count > 0 for count in gaps), len(rows), max(gaps) + 1
 
 
 def _is_stacked(spans: Sequence[Span], held: Sequence[Sequence[Line]]) -> bool:
-    """Cells beside each other hold the same number of lines at the same heights: rows that no rule parts."""
-    by_row: dict[tuple[int, int], list[list[float]]] = {}
+    """Cells beside each other hold lines at the same heights, numbers most of them: rows that no rule parts."""
+    by_row: dict[tuple[int, int], list[list[list[Line]]]] = {}
     for (first, last, _, _), texts in zip(spans, held, strict=True):
         if texts:
-            heights = [centre(row[0].box)[1] for row in rows_of(texts)]
-            by_row.setdefault((first, last), []).append(heights)
+            by_row.setdefault((first, last), []).append(rows_of(texts))
     stacked = lines = 0
     for cells in by_row.values():
-        most = max(map(len, cells))
-        lines += most
-        alike = [heights for heights in cells if len(heights) == most and _level(heights, cells[0])]
-        if most >= _STACKED_LINES_MIN and len(alike) >= 2 and len(alike) > len(cells) / 2:
-            stacked += most
+        most = max(cells, key=len)
+        lines += len(most)
+        heights = [middle(row) for row in most]
+        others = [cell for cell in cells if cell is not most and len(cell) >= _STACKED_LINES_MIN]
+        if len(most) >= _STACKED_LINES_MIN and any(_is_beside(cell, heights) for cell in others):
+            stacked += len(most)
     return stacked > lines / 2
 
 
-def _level(heights: Sequence[float], others: Sequence[float]) -> bool:
-    return len(heights) == len(others) and all(
-        abs(one - other) <= TOUCH for one, other in zip(heights, others, strict=True)
+def _is_beside(cell: Sequence[Sequence[Line]], heights: Sequence[float]) -> bool:
+    numbers = sum(is_number(row[0].text) for row in cell)
+    return 2 * numbers > len(cell) and all(
+        min(abs(middle(row) - height) for height in heights) <= TOUCH for row in cell
     )
 
 

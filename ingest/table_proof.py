@@ -19,7 +19,9 @@ _NUMBERS_MIN = 0.8
 _ROWS_OF_TWO_MIN = 4
 _ROWS_MIN = 3
 _MATHS_MAX = 0.25
+_TICKS_MIN = 4
 _MATHS = re.compile(r"[=∑∫√∂∇≤≥≈≡∈∞∏⊂⊆\u222a∩→⇒±\u00d7÷∝]")
+_WHOLE = re.compile(r"[-\u2212]?\d{1,9}(?:\.\d{1,4})?")
 _EQUATION = re.compile(r"\(\d{1,3}(?:\.\d{1,3})?[a-z]?\)")
 
 
@@ -46,6 +48,8 @@ def is_table(block: Block) -> bool:
     if len(rows) < _ROWS_MIN or chars > _CHARS_MAX or _is_maths(cells) or _is_contents(block, rows):
         return False
     columns = _columns(block, [row for row in block.rows[block.heads :] if len(row) > 1] or rows)
+    if 2 * sum(map(_is_axis, columns)) >= len(columns):
+        return False
     if len(block.bands) == 2:
         return _is_key_and_number(columns, rows)
     aligned = [_is_aligned(column) for column in columns if len(column) > 1]
@@ -72,6 +76,16 @@ def _is_key_and_number(columns: Sequence[Sequence[Line]], rows: Sequence[Sequenc
         and _is_aligned(keys)
         and not _is_list(columns)
     )
+
+
+def _is_axis(column: Sequence[Line]) -> bool:
+    """Numbers at one distance from each other, and not counted one by one: the scale of a chart."""
+    digits = [line.text.replace(",", "").rstrip("% ") for line in column]
+    if len(digits) < _TICKS_MIN or not all(_WHOLE.fullmatch(text) for text in digits):
+        return False
+    values = [float(text.replace("\u2212", "-")) for text in digits]
+    steps = {round(after - before, 6) for before, after in pairwise(values)}
+    return len(steps) == 1 and not steps & {0.0, 1.0, -1.0}
 
 
 def _is_aligned(column: Sequence[Line]) -> bool:

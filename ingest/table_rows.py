@@ -120,7 +120,8 @@ def _head_cells(block: Block) -> tuple[list[Cell], int]:
     """The head as cells, and of how many rows it consists once lines of one name are joined."""
     if not block.heads:
         return [], 0
-    rows = [over(row, block.bands, block.level) for row in _unlocked(block.rows[: block.heads])]
+    texts = _unlocked(block.rows[: block.heads])
+    rows = [over(row, block.bands, block.level, more=at + 1 < len(texts)) for at, row in enumerate(texts)]
     starts = [0]
     for at in range(1, len(rows)):
         above = [each for row in rows[starts[-1] : at] for each in row]

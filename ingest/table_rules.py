@@ -20,6 +20,8 @@ _FILLS_MAX = 3000
 _TILES_MIN = 4
 _TILED_MIN = 0.95
 _BAND_LONG = 4.0
+_BAND_MIN = 0.9
+_PLACES_MAX = 5000
 
 
 @dataclass(slots=True)
@@ -54,12 +56,26 @@ def tiles_of(sheet: Sheet) -> list[Frame]:
         return []
     fills = list(outer.values())
     found = frames(*_both([edge for fill in fills for edge in _sides(fill)]))
-    return [
-        frame
-        for frame in found
-        if len(frame.plumb) > 2
-        and sum(area(fill) for fill in fills if holds(frame.box, *centre(fill))) >= _TILED_MIN * area(frame.box)
-    ]
+    return [frame for frame in found if len(frame.plumb) > 2 and _is_tiled(frame, fills)]
+
+
+def _is_tiled(frame: Frame, fills: Sequence[Rect]) -> bool:
+    """Nearly every place between its edges is coloured."""
+    columns = edges([centre(rule)[0] for rule in frame.plumb])
+    rows = edges([centre(rule)[1] for rule in frame.level])
+    places = (len(columns) - 1) * (len(rows) - 1)
+    if not 0 < places <= _PLACES_MAX:
+        return False
+    inside = [fill for fill in fills if holds(frame.box, *centre(fill))]
+    if sum(map(area, inside)) < _TILED_MIN * area(frame.box):
+        return False
+    coloured = {
+        (column, row)
+        for fill in inside
+        for column in range(bisect_left(columns, fill[0] - TOUCH), bisect_left(columns, fill[2] - TOUCH))
+        for row in range(bisect_left(rows, fill[1] - TOUCH), bisect_left(rows, fill[3] - TOUCH))
+    }
+    return len(coloured) >= _TILED_MIN * places
 
 
 def bands_of(sheet: Sheet) -> list[Rect]:
@@ -72,6 +88,31 @@ def bands_of(sheet: Sheet) -> list[Rect]:
         if alike[round(left / TOUCH), round(right / TOUCH)] > 1
         for y in (top, bottom)
     ]
+
+
+def with_bands(frame: Frame, sheet: Sheet) -> Frame:
+    """With the edges of coloured bands that reach from its left to its right: they part rows as rules do."""
+    left, top, right, bottom = frame.box
+    widths: Counter[tuple[int, int]] = Counter()
+    heights: dict[tuple[int, int], tuple[float, float]] = {}
+    for fill in _cells_of(sheet):
+        if (
+            left - TOUCH <= fill[0]
+            and fill[2] <= right + TOUCH
+            and top - TOUCH <= fill[1]
+            and fill[3] <= bottom + TOUCH
+        ):
+            key = round(fill[1]), round(fill[3])
+            widths[key] += round(fill[2] - fill[0])
+            heights[key] = fill[1], fill[3]
+    found = [
+        (left, y, right, y)
+        for key, width in widths.items()
+        if width >= _BAND_MIN * (right - left)
+        for y in heights[key]
+        if top + TOUCH < y < bottom - TOUCH
+    ]
+    return Frame(frame.box, frame.level + found, frame.plumb) if found else frame
 
 
 def _cells_of(sheet: Sheet) -> list[Rect]:

@@ -18,6 +18,8 @@ _UNEVEN = 12.0
 _COLUMNS_APART = 40.0
 _LONG_CHARS = 60
 _FITS_MIN = 0.6
+_GUTTER_EMS = 2.5
+_BASELINE_EMS = 0.08
 _NARROW = 0.85
 _PROSE_LINES_MIN = 3
 _PROSE_CHARS_MIN = 25
@@ -71,6 +73,36 @@ def by_alignment(lines: Sequence[Line]) -> Iterator[list[Row]]:
             continue
         yield from _trimmed(run)
         run = [row] if len(row) > 1 else []
+
+
+def beside_a_gutter(run: Sequence[Row], *, uneven: bool) -> list[list[Row]]:
+    """The runs left and right of the widest strip of white: a table beside a column of other short texts.
+
+    `uneven`: only if their lines do not stand on the same baselines; else the strip is one between two columns.
+    """
+    spans = sorted((line.box[0], line.box[2]) for row in run for line in row)
+    reach, widest, gutter = spans[0][1], 0.0, 0.0
+    for left, right in spans:
+        if left - reach > widest:
+            widest, gutter = left - reach, (left + reach) / 2
+        reach = max(reach, right)
+    if widest < _GUTTER_EMS * run[0][0].size or (uneven and not _is_uneven(run, gutter)):
+        return []
+    lines = {id(source): source for source in (source_of(line) for row in run for line in row)}
+    sides = [[line for line in lines.values() if (line.box[2] <= gutter) == is_left] for is_left in (True, False)]
+    return [part for side in sides for part in by_alignment(side)]
+
+
+def _is_uneven(run: Sequence[Row], gutter: float) -> bool:
+    off = even = 0
+    for row in run:
+        sides = [line.box[3] for line in row if line.box[2] <= gutter][-1:] + [
+            line.box[3] for line in row if line.box[0] >= gutter
+        ][:1]
+        if len(sides) == 2:
+            is_off = abs(sides[0] - sides[1]) > _BASELINE_EMS * row[0].size
+            off, even = off + is_off, even + (not is_off)
+    return off > even
 
 
 def _ends(run: Sequence[Row], row: Row) -> bool:

@@ -4,13 +4,16 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from ingest.layout import APART_EMS, LEADER, SPACE_EMS, Line, pieces_of, same_row
-from ingest.sheet import Rect, Span, centre, union
+from ingest.sheet import WHITE, Rect, Sheet, Span, centre, holds, union
 
 CELLS_APART_EMS = 0.75
 """Between columns that stand close, narrower gaps than in running text part two cells."""
 _NUMBERS_APART_EMS = 0.4
+_TURNED_MAX = 200
+_FILLS_MAX = 1000
 _ONE_ROW_EMS = 0.75
 _NUMBER = re.compile(
     r"[-+\u2212\u2013±~<>≤≥(\[]{0,2}\s?(?:[$€£¥₹]|USD|EUR|GBP|CHF)?\s?[-\u2212(]?(?:\d[\d.,:/'\u00a0\u2009 ]*|[.,]\d+)"
@@ -111,6 +114,26 @@ def spaced(lines: Sequence[Line], runs: Sequence[Sequence[Span]]) -> list[Line]:
     ]
 
 
+def turned(sheet: Sheet) -> list[Line]:
+    """Names of columns that run upwards or aslant, each as if it stood at its lower end."""
+    found = []
+    for run in sheet.lines:
+        text = " ".join("".join(span.text for span in run).split())
+        if not run or run[0].upright or run[0].vertical or not text or not all(_is_seen(span, sheet) for span in run):
+            continue
+        left, _, right, bottom = box_around([span.box for span in run])
+        size = min(run[0].size, right - left)
+        found.append(Line(text, (left, bottom - size, left + size, bottom), size))
+    return found if len(found) <= _TURNED_MAX else []
+
+
+def _is_seen(span: Span, sheet: Sheet) -> bool:
+    """Painted, in a colour that is not that of its ground."""
+    if not span.painted or span.colour == WHITE or len(sheet.fills) > _FILLS_MAX:
+        return False
+    return not any(colour == span.colour and holds(box, *centre(span.box)) for box, colour in sheet.fills)
+
+
 def is_spaced(line: Line) -> bool:
     """Its columns are made with spaces."""
     return any("  " in text.strip() for text, _ in line.pieces) and len(coarse(line)) > 1
@@ -164,10 +187,11 @@ def middle(row: Sequence[Line]) -> float:
 
 
 def box_of(lines: Sequence[Line]) -> Rect:
-    box = lines[0].box
-    for line in lines[1:]:
-        box = union(box, line.box)
-    return box
+    return box_around([line.box for line in lines])
+
+
+def box_around(boxes: Sequence[Rect]) -> Rect:
+    return reduce(union, boxes)
 
 
 def slot(at: float, edges: Sequence[float]) -> int:
