@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from benchmarks.synthetic import cpu_seconds
-from ingest.mupdf import MuPdf, pymupdf
+from ingest.mupdf import MuPdf
 from ingest.textlayer import TextLayer
 from ocr_stage.rapid import RapidEngine
 
@@ -77,6 +77,8 @@ def body(markdown: str, blocks: Iterable[dict[str, Any]]) -> str:
 
 
 def plain(path: Path) -> PagesRead:
+    import pymupdf  # after ingest.mupdf, which keeps its layout model out
+
     began = time.process_time()
     with pymupdf.open(path) as document:
         pages = [page.get_text() for page in document]

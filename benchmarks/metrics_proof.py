@@ -34,7 +34,9 @@ def main() -> int:
         print(f"FOLIO_TEST_DATA names no folder with {FOLDER}: nothing was compared.")
         return 2
     began = time.process_time()
-    rows = [("system", "metric", "documents", "published", "ours", "mean |difference|", "largest", "within", "reached")]
+    rows: list[tuple[str, ...]] = [
+        ("system", "metric", "documents", "published", "ours", "mean |difference|", "largest", "within", "reached")
+    ]
     reached = True
     for system in sorted(path.name for path in (folder / "prediction").iterdir()):
         published, ours = published_scores(folder, system), our_scores(folder, system)
