@@ -1,22 +1,27 @@
 """The owner's API over the real pipeline (hash embedder, scripted engine), and what the owner does by itself."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from console.api import create_app
 from folio import topics
 from folio.errors import FolioError
+from folio.ids import Doc
 from folio.log import Record
-from folio.records import Page, Question
+from folio.records import Page, Question, Upload
 from folio.settings import Settings, load
 from infra.intake import Named
+from infra.passwords import Passwords
 from infra.run import Owner, open_owner
-from tests.pages import report_pdf
+from tests.pages import encrypted_pdf, report_pdf
 
 TOKEN = "a-token"
 
@@ -186,3 +191,121 @@ async def test_state_that_cannot_be_kept_is_said_before_anything_starts(tmp_path
     with pytest.raises(FolioError, match="another --data"):
         async with open_owner(settings_for(tmp_path / "file")):
             pass
+
+
+async def test_pages_and_content_are_what_was_read(api: httpx.AsyncClient, owner: Owner, tmp_path: Path) -> None:
+    await put(api, report_pdf(tmp_path / "a.pdf", pages=3, special={2: "The lighthouse was painted white."}))
+    await settled(owner)
+    page = (await api.get("/v1/documents/page", params={"document": "a.pdf", "page": 2})).json()
+    assert "lighthouse" in page["markdown"]
+    assert page["blocks"][0]["box"]
+    head, *pages = [json.loads(line) for line in (await content(api, "a.pdf")).text.splitlines()]
+    assert (head["doc"], head["complete"], head["pages"]) == ("default/a.pdf", True, [])
+    assert [one["page"] for one in pages] == [1, 2, 3]
+    assert pages[1]["markdown"] == page["markdown"]
+
+
+async def content(api: httpx.AsyncClient, document: str) -> httpx.Response:
+    return await api.get("/v1/documents/content", params={"document": document})
+
+
+async def test_pictures_are_marked_and_cut(api: httpx.AsyncClient, owner: Owner, tmp_path: Path) -> None:
+    await put(api, report_pdf(tmp_path / "a.pdf", pages=1))
+    await settled(owner)
+
+    async def size(**more: Any) -> tuple[int, int]:
+        answer = await api.get("/v1/documents/picture", params={"document": "a.pdf", "page": 1, **more})
+        assert answer.status_code == 200, answer.text
+        with Image.open(BytesIO(answer.content)) as picture:
+            return picture.size
+
+    width, height = await size()
+    assert await size(boxes=True, mark=["0.1,0.1,0.2,0.2:hit 1", "0.5,0.5,0.6,0.6"]) == (width, height)
+    wide = await size(crop="0,0,1,0.25")
+    assert wide[0] / wide[1] == pytest.approx(4 * width / height, rel=0.02)
+
+
+async def test_an_image_that_was_read_is_marked_and_cut_too(api: httpx.AsyncClient, owner: Owner) -> None:
+    noise = BytesIO()
+    Image.effect_noise((400, 200), 90).save(noise, "JPEG")
+    page = Page(doc="default/camera", version=1, page=1, page_count=1)
+    await owner.parts.log.append(topics.PAGES, [Record("default/camera/1", noise.getvalue(), page.headers())])
+    await settled(owner)
+    asked = {"document": "camera", "page": 1, "crop": "0,0,0.5,1", "mark": "0,0,1,1"}
+    answer = await api.get("/v1/documents/picture", params=asked)
+    assert answer.status_code == 200, answer.text
+    with Image.open(BytesIO(answer.content)) as picture:
+        assert picture.width == pytest.approx(picture.height, rel=0.02)
+
+
+WRONG = [
+    ("/v1/documents/page?document=nothing&page=1", 404),
+    ("/v1/documents/page?document=nothing&page=0", 422),
+    ("/v1/documents/content?document=nothing", 404),
+    ("/v1/documents/picture?document=nothing&page=1&crop=0,0,1", 422),
+    ("/v1/documents/picture?document=nothing&page=1&crop=0,0,2,2", 422),
+    ("/v1/documents/picture?document=nothing&page=1&mark=a,b,c,d", 422),
+    ("/v1/documents/picture?document=nothing&page=1&box=1", 422),
+]
+REFUSED = [{"pages": "3-1"}, {"metadata": "[1]"}, {"metadata": '{"a": {}}'}, {"metadata": "{"}, {"page": "1"}]
+
+
+async def test_wrong_requests_for_pages_and_puts_get_a_sentence(api: httpx.AsyncClient) -> None:
+    for path, status in WRONG:
+        answer = await api.get(path)
+        assert (answer.status_code, bool(answer.json()["detail"])) == (status, True), path
+    for more in REFUSED:
+        answer = await api.put("/v1/documents", params={"name": "a.txt", **more}, content=b"text")
+        assert (answer.status_code in (400, 422), bool(answer.json()["detail"])) == (True, True), more
+    assert (await api.get("/v1/documents")).json()["documents"] == []
+
+
+async def test_other_pages_or_metadata_are_a_new_version_and_survive_a_cancellation(
+    api: httpx.AsyncClient, owner: Owner, tmp_path: Path
+) -> None:
+    pdf = report_pdf(tmp_path / "a.pdf", pages=4)
+
+    async def outcome(**more: str) -> str:
+        answer = await api.put("/v1/documents", params={"name": "a.pdf", **more}, content=pdf.read_bytes())
+        await settled(owner)
+        return str(answer.json()["outcome"])
+
+    given = {"pages": "2-3", "metadata": '{"year": 2024, "paid": true}'}
+    assert [await outcome(**given), await outcome(**given)] == ["new", "unchanged"]
+    await owner.intake.cancel("a.pdf")
+    await settled(owner)
+    known = (await api.get("/v1/documents/status", params={"document": "a.pdf"})).json()
+    assert (known["page_range"], known["metadata"]) == ("2-3", {"year": 2024, "paid": True})
+    assert (known["pages_ok"], known["pages_skipped"]) == (2, 2)
+    assert await outcome() == "changed"
+
+
+async def test_a_password_is_forgotten_when_the_document_has_been_read(
+    api: httpx.AsyncClient, owner: Owner, tmp_path: Path
+) -> None:
+    sealed = encrypted_pdf(tmp_path / "a.pdf").read_bytes()
+    headers = {"Folio-Password": "secret"}
+    await api.put("/v1/documents", params={"name": "a.pdf"}, content=sealed, headers=headers)
+    assert owner.parts.passwords
+    await settled(owner)
+    async with asyncio.timeout(10):
+        while owner.parts.passwords:
+            await asyncio.sleep(0.05)
+    assert (await api.get("/v1/documents/page", params={"document": "a.pdf", "page": 1})).status_code == 200
+    asked = {"document": "a.pdf", "page": 1}
+    assert (await api.get("/v1/documents/picture", params=asked)).json()["cause"] == "encrypted"
+    drawn = await api.get("/v1/documents/picture", params=asked, headers=headers)
+    assert drawn.content.startswith(b"\xff\xd8")
+
+
+async def test_a_password_is_kept_until_its_own_version_was_read(tmp_path: Path) -> None:
+    passwords = Passwords()
+    upload = Upload(doc=Doc("default/a"), sha256="aa")
+    passwords.remember(upload.doc, upload.sha256, "")
+    assert not passwords
+    passwords.remember(upload.doc, upload.sha256, "secret")
+    passwords.forget_read(tmp_path / "no-ledger")
+    assert passwords.of(upload) == "secret"
+    assert passwords.of(upload.model_copy(update={"sha256": "bb"})) == "", "other bytes have another password"
+    passwords.forget(upload.doc, upload.sha256)
+    assert not passwords

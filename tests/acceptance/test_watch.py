@@ -1,0 +1,82 @@
+"""A folder that keeps filling: files as they settle, changes, restarts, and what is left alone."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.conftest import Desk
+from tests.pages import report_pdf
+
+QUICK = ("--settle", "0.3")
+
+
+def once(desk: Desk, folder: Path, *options: str) -> tuple[int, dict[str, dict[str, Any]], dict[str, Any]]:
+    """Exit code, results by document, and the summary of a watch that ends by itself."""
+    ran = desk.folio("watch", str(folder), "--once", "--json", *QUICK, *options)
+    *results, last = [json.loads(line) for line in ran.out.splitlines()]
+    return ran.code, {one["document"]: one for one in results}, last["summary"]
+
+
+def stopped(process: "subprocess.Popen[bytes]") -> tuple[int, str, str]:
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out.decode(), err.decode()
+
+
+def test_a_folder_is_added_once_and_a_restart_adds_nothing_twice(served: Desk, tmp_path: Path) -> None:
+    report_pdf(tmp_path / "w-a.pdf", pages=2, seed=41)
+    (tmp_path / "w-bad.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<<")
+    (tmp_path / "half.pdf.part").write_bytes(b"%PDF-1.7")
+    (tmp_path / "empty.txt").write_bytes(b"")
+    code, results, summary = once(served, tmp_path, "--meta", "box=7")
+    assert code == 3
+    assert {name: one["state"] for name, one in results.items()} == {"w-a.pdf": "searchable", "w-bad.pdf": "failed"}
+    version = served.ok("status", "w-a.pdf", "--json").json()["version"]
+    code, results, summary = once(served, tmp_path, "--meta", "box=7")
+    assert (code, results, summary["already_there"]) == (0, {}, 2)
+    report_pdf(tmp_path / "w-a.pdf", pages=3, seed=41)
+    code, results, summary = once(served, tmp_path, "--meta", "box=7")
+    assert (code, results["w-a.pdf"]["outcome"], results["w-a.pdf"]["pages"]) == (0, "changed", 3)
+    now = served.ok("status", "w-a.pdf", "--json").json()
+    assert (now["version"] > version, now["metadata"]) == (True, {"box": 7})
+
+
+def test_what_was_deleted_stays_deleted_while_its_file_lies_there(served: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "w-gone.txt"
+    path.write_text("This text is deleted.")
+    once(served, tmp_path)
+    served.ok("delete", "w-gone.txt")
+    _, results, summary = once(served, tmp_path)
+    assert (results, summary["already_there"]) == ({}, 1)
+    assert served.ok("add", str(path), "--json").json()["documents"][0]["outcome"] == "new", "unless somebody adds it"
+
+
+def test_files_are_told_as_they_settle_until_ctrl_c(served: Desk, tmp_path: Path) -> None:
+    process = served.start("watch", str(tmp_path), *QUICK, "--exclude", "*.tmp.txt")
+    (tmp_path / "w-growing.txt.part").write_text("The first half of")
+    (tmp_path / "w-no.tmp.txt").write_text("left out")
+    (tmp_path / "w-first.txt").write_text("The first file of the day.")
+    served.until(lambda: state(served, "w-first.txt") == "searchable", 30)
+    with (tmp_path / "w-growing.txt.part").open("a") as file:
+        file.write(" a sentence.")
+    (tmp_path / "w-growing.txt.part").rename(tmp_path / "w-growing.txt")
+    served.until(lambda: state(served, "w-growing.txt") == "searchable", 30)
+    code, out, err = stopped(process)
+    assert code == 0
+    assert "w-first.txt: searchable: 1 page" in out
+    assert "w-growing.txt: searchable: 1 page" in out
+    assert "2 documents in" in out
+    assert "w-no" not in out + err
+    assert "a sentence" in served.ok("page", "w-growing.txt", "1").out
+
+
+def state(desk: Desk, document: str) -> str:
+    ran = desk.folio("status", document, "--json")
+    return str(ran.json()["state"]) if ran.code == 0 else ""
+
+
+def test_a_folder_that_is_not_there_is_a_usage_error(served: Desk, tmp_path: Path) -> None:
+    ran = served.folio("watch", str(tmp_path / "nowhere"), "--once")
+    assert (ran.code, "no such folder" in ran.err) == (2, True)

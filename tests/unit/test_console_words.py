@@ -1,0 +1,178 @@
+"""What people read: progress, summaries, runs of pages, explanations; and the names that an export gives to folders."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console import summary
+from console.exporting import folder_name, page_markdown
+from console.following import NOTHING, Result
+from console.pace import Counts, Pace
+from console.progress import Progress, bar, current, headline, in_line
+from console.reading import hit_of, marks_of, remember
+from console.show import body, explained, page_lines
+from folio.errors import Cause, FolioError
+from ledger.audit import PageStatus
+
+
+def result(document: str, state: str, **more: Any) -> Result:
+    return NOTHING | {"document": document, "state": state} | more
+
+
+# Progress. ---------------------------------------------------------------------------------------------
+
+
+def test_progress_says_how_much_how_fast_and_what_it_waits_for() -> None:
+    pace = Pace()
+    counts = Counts(documents=3, announced=100, digital=60, scanned=2, waiting_scanned=8, failed=1, skipped=4)
+    pace.feed(Counts(documents=3, announced=100), 0.0)
+    pace.feed(counts, 10.0)
+    first, second = headline(counts, pace, 2)
+    assert first.startswith("0 of 5 documents done, 67 of 100 pages read, 6.7 pages/s")
+    assert second == "  pages: 60 born digital, 2 scanned, 4 skipped, 8 wait for OCR, 1 failed"
+    assert in_line({"ocr": 8, "index": 30, "ledger": 0}) == "waits for: OCR (8 in line)"
+    assert in_line({"index": 3, "ingest": 0}) == "waits for: chunking and embedding (3 in line)"
+
+
+def test_nothing_is_drawn_of_nothing_and_a_guess_is_called_one() -> None:
+    assert "0 of 0" not in bar(Counts())
+    assert "about 200" in bar(Counts(documents=2, uncounted=1, announced=100, digital=10))
+    assert "0 of ? pages read" in next(headline(Counts(documents=1, uncounted=1), Pace(), 0))
+
+
+def test_of_many_documents_only_a_few_have_a_line() -> None:
+    active = [result(f"{number}.pdf", "reading", pages=9, pages_read=3) for number in range(40)]
+    lines = list(current(active))
+    assert lines[0] == "  0.pdf: reading, 3 of 9 pages"
+    assert (len(lines), lines[-1]) == (6, "  and 35 more")
+
+
+def test_without_a_terminal_there_is_a_plain_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(talk=True) as progress:
+        progress.show(Counts(documents=1, announced=9), [result("a", "reading")], {})
+        assert capsys.readouterr().err == "", "not at once"
+        progress._shown_s -= 10
+        progress.show(Counts(documents=1, announced=9, digital=3), [result("a", "reading")], {"ocr": 1})
+        progress.waits_for("index: the index does not answer")
+        progress.waits_for("index: the index does not answer")
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("0 of 1 documents done, 3 of 9 pages read")
+    assert said[1:] == ["  waits for: OCR (1 in line)", "waiting: index: the index does not answer"], "said once"
+
+
+def test_a_silent_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(talk=False) as progress:
+        progress._shown_s -= 10
+        progress.show(Counts(documents=1), [result("a", "reading")], {})
+        progress.waits_for("anything")
+    assert capsys.readouterr().err == ""
+
+
+# The end. ----------------------------------------------------------------------------------------------
+
+
+def test_the_summary_groups_failures_by_cause_with_its_sentence() -> None:
+    results = [
+        result("a.pdf", "searchable", pages_born_digital=30, pages_scanned=10),
+        result("b.pdf", "searchable with gaps", pages_scanned=2, gaps={3: "ocr_loop", 7: "ocr_loop"}, pages_failed=2),
+        *(result(f"bad-{number}.pdf", "failed", cause=Cause.CORRUPT) for number in range(5)),
+        result("secret.pdf", "refused", cause="unreadable"),
+        result("same.pdf", "unchanged"),
+    ]
+    lines = list(summary.lines(summary.summed(results, 21.0)))
+    assert lines == [
+        "9 documents in 21 s: 1 searchable, 1 searchable with gaps, 1 already there, 5 failed, 1 refused",
+        "pages: 30 born digital, 12 scanned, 2 failed (2.0 pages/s)",
+        f"corrupt (5): {Cause.CORRUPT.sentence}",
+        "  bad-0.pdf, bad-1.pdf, bad-2.pdf and 2 more",
+        f"ocr_loop (1): {Cause.OCR_LOOP.sentence}",
+        "  b.pdf",
+        "unreadable (1): The file cannot be read from where it lies.",
+        "  secret.pdf",
+    ]
+    assert summary.next_step(results) == "next: folio status b.pdf"
+    assert summary.next_step([result("with space.pdf", "failed")]) == "next: folio status 'with space.pdf'"
+    assert summary.next_step([result("a.pdf", "refused")]) == ""
+
+
+# Status and search. -------------------------------------------------------------------------------------
+
+
+def test_runs_of_equal_pages_are_one_line() -> None:
+    pages = [PageStatus(page=number, status="ok", source="text_layer", engine="pymupdf") for number in range(1, 2001)]
+    pages[41] = PageStatus(page=42, status="failed", engine="rapid", cause=Cause.OCR_LOOP, sentence="It looped.")
+    pages += [PageStatus(page=2001, status="skipped", engine="pymupdf", flags=("skipped",))]
+    assert list(page_lines(pages)) == [
+        "pages 1-41  ok  text layer  pymupdf",
+        "page 42  failed  rapid  ocr_loop: It looped.",
+        "pages 43-2000  ok  text layer  pymupdf",
+        "page 2001  skipped",
+    ]
+
+
+def test_an_explanation_names_both_lists() -> None:
+    how = {"dense_rank": 2, "dense_score": 0.6123, "lexical_rank": None, "lexical_score": None, "terms": ["pump"]}
+    assert explained(how) == "by meaning: rank 2 (0.612); by words: not among the candidates; shared: pump"
+
+
+def test_context_is_told_apart_from_the_passage() -> None:
+    hit = {"headings": [], "text": "the passage", "before": "ahead of it", "after": "behind it", "flags": []}
+    assert list(body(hit, "passage")) == ["· ahead of it", "the passage", "· behind it"]
+
+
+# The last search. ---------------------------------------------------------------------------------------
+
+
+def test_hits_are_named_by_number_or_chunk(tmp_path: Path) -> None:
+    hits = [{"chunk_id": "aa11", "boxes": [], "document": "a"}, {"chunk_id": "aa22", "boxes": [], "document": "b"}]
+    with pytest.raises(FolioError, match="nothing was searched"):
+        hit_of(tmp_path, "1")
+    remember(tmp_path, "what?", hits)
+    assert hit_of(tmp_path, "2") == (2, hits[1])
+    assert hit_of(tmp_path, "aa1") == (1, hits[0])
+    for wrong in ("3", "0", "aa", "", "bb"):
+        with pytest.raises(FolioError, match="last search"):
+            hit_of(tmp_path, wrong)
+    (tmp_path / "last-search.json").write_text("{")
+    with pytest.raises(FolioError, match="search again"):
+        hit_of(tmp_path, "1")
+
+
+def test_only_the_first_box_of_a_hit_on_a_page_carries_its_number() -> None:
+    box = {"x0": 0.1, "y0": 0.2, "x1": 0.3, "y1": 0.4}
+    hit = {"boxes": [{"page": 2, "box": box}, {"page": 3, "box": box}, {"page": 2, "box": box}]}
+    assert marks_of(4, hit, 2) == ["0.1,0.2,0.3,0.4:hit 4", "0.1,0.2,0.3,0.4"]
+
+
+# Export. ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "保修 手册.pdf", "a-b_c.1"])
+def test_a_plain_name_stays(name: str) -> None:
+    assert folder_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["south/report.pdf", "../../etc/passwd", "..", ".hidden", "a:b", "NUL", "x" * 400, "a."]
+)
+def test_a_name_that_a_file_system_might_not_take_is_changed_and_stays_its_own(name: str) -> None:
+    folder = folder_name(name)
+    assert folder == Path(folder).name
+    assert not folder.startswith(".")
+    assert len(folder.encode()) < 160
+    assert folder != folder_name(f"{name}?")
+
+
+def test_furniture_is_left_out_and_figures_are_linked_where_they_stand() -> None:
+    text = "Running head\n\nBefore.\n\nAfter.\n\n7"
+    blocks = [
+        {"kind": "paragraph", "start": 0, "end": 12, "furniture": True},
+        {"kind": "paragraph", "start": 14, "end": 21},
+        {"kind": "figure", "start": 21, "end": 21},
+        {"kind": "paragraph", "start": 23, "end": 29},
+        {"kind": "paragraph", "start": 31, "end": 32, "furniture": True},
+    ]
+    shown = page_markdown({"markdown": text, "blocks": blocks}, {2: "figures/page-1-1.jpg"})
+    assert shown == "Before.\n\n![](figures/page-1-1.jpg)\n\nAfter."
+    assert page_markdown({"markdown": "", "blocks": []}, {}) == ""
