@@ -13,7 +13,7 @@ SUFFIXES = frozenset(
     {
         *(".pdf", ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
         *(".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".heic", ".heif", ".hif", ".avif"),
-        *(".md", ".markdown", ".html", ".htm", ".xhtml", ".txt", ".text", ".rst", ".log"),
+        *(".md", ".markdown", ".html", ".htm", ".xhtml", ".txt", ".text", ".rst", ".log", ".csv", ".tsv"),
     }
 )
 """What is taken from a folder when nothing is said: by name here; every file is looked into when it is read."""

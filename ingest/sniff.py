@@ -19,11 +19,12 @@ AVIF = "image/avif"
 TEXT = "text/plain"
 MARKDOWN = "text/markdown"
 HTML = "text/html"
-TEXTS = frozenset({TEXT, MARKDOWN, HTML})
+CSV = "text/csv"
+TEXTS = frozenset({TEXT, MARKDOWN, HTML, CSV})
 
 HEAD_BYTES = 4096
 PDF_HEADER_WITHIN = 1024  # readers accept this much in front of the header, and real files have it
-READS = "PDF, images (JPEG, PNG, WebP, TIFF, GIF, BMP, JPEG 2000, HEIC, AVIF), HTML, Markdown and plain text"
+READS = "PDF, images (JPEG, PNG, WebP, TIFF, GIF, BMP, JPEG 2000, HEIC, AVIF), HTML, Markdown, CSV and plain text"
 
 _READ: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", PDF),
@@ -78,7 +79,8 @@ _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _TEXT_OF_SUFFIX = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
-    **dict.fromkeys((".txt", ".text", ".log", ".rst", ".adoc", ".org", ".tex", ".csv", ".tsv"), TEXT),
+    **dict.fromkeys((".txt", ".text", ".log", ".rst", ".adoc", ".org", ".tex"), TEXT),
+    **dict.fromkeys((".csv", ".tsv"), CSV),
 }
 _NO_TEXT_SUFFIXES = frozenset(
     {

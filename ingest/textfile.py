@@ -36,14 +36,7 @@ class TextFile:
             raise Permanent(
                 Cause.TOO_LARGE, f"{size:,} bytes; files of {media_type} are read up to {most:,}: split it."
             )
-        text = decoded(path.read_bytes(), media_type)
-        if media_type == sniff.HTML:
-            from ingest.webpage import to_markdown
-
-            text = to_markdown(text)
-        elif media_type == sniff.MARKDOWN:
-            text = without_front_matter(text)
-        self._pages = cut_pages(text, form_feeds=media_type == sniff.TEXT)
+        self._pages = _pages(decoded(path.read_bytes(), media_type), media_type)
 
     @property
     def page_count(self) -> int:
@@ -53,6 +46,21 @@ class TextFile:
         """As the child sends it."""
         markdown = self._pages[page - 1]
         return {"markdown": markdown, "blocks": list(blocks_of(markdown)), "trusted": True}
+
+
+def _pages(text: str, media_type: str) -> list[str]:
+    """What a kind of text becomes; each is imported only where one is opened."""
+    if media_type == sniff.HTML:
+        from ingest.webpage import to_markdown
+
+        text = to_markdown(text)
+    elif media_type == sniff.MARKDOWN:
+        text = without_front_matter(text)
+    elif media_type == sniff.CSV:
+        from ingest.separated import table_pages
+
+        return table_pages(text) or cut_pages(text, form_feeds=False)
+    return cut_pages(text, form_feeds=media_type == sniff.TEXT)
 
 
 def without_front_matter(text: str) -> str:

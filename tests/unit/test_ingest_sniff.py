@@ -47,6 +47,7 @@ def test_a_pdf_may_have_a_little_in_front_of_its_header(tmp_path: Path) -> None:
         (b"# A heading\n", "README", TEXT),
         (b"# A heading\n", "", TEXT),
         (b"no markup", "page.htm", HTML),
+        (b"a,b\n1,2", "a.CSV", sniff.CSV),
         (PAGE, "page.html", HTML),
         (PAGE, "stdin", HTML),
         (b"\xef\xbb\xbf<!-- saved -->\n<html lang=de>", "page", HTML),

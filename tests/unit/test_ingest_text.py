@@ -11,6 +11,8 @@ from folio.errors import Cause, Permanent
 from ingest import textfile
 from ingest.cut import PAGE_CHARS, cut_pages
 from ingest.encoding import decoded
+from ingest.folder import SUFFIXES
+from ingest.separated import table_pages
 from ingest.sniff import HTML, MARKDOWN, TEXT
 from ingest.textfile import TextFile, blocks_of, without_front_matter
 from ingest.webpage import to_markdown
@@ -250,3 +252,35 @@ def test_no_markup_loses_words_or_leaves_signs_of_ours(parts: list[str]) -> None
     written = to_markdown("".join(parts))
     assert written.count("word") == "".join(parts).count("word")
     assert "\0" not in written
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            'ship,dues\n"Grain, large","1|2"\n\nCoal,"two\nlines"\n',
+            ["| Grain, large | 1\\|2 |", "| Coal | two lines |"],
+        ),
+        ("ship;dues\nGrain;1,5\nCoal;2,5\n", ["| Grain | 1,5 |", "| Coal | 2,5 |"]),
+        ("ship\tdues\nGrain\t1\nCoal\nOil\t3\n", ["| Grain | 1 |", "| Coal |", "| Oil | 3 |"]),
+    ],
+)
+def test_rows_become_a_table(text: str, expected: list[str]) -> None:
+    assert table_pages(text) == ["\n".join(["| ship | dues |", "| --- | --- |", *expected])]
+
+
+def test_every_page_of_a_long_table_has_its_header() -> None:
+    pages = table_pages("ship,dues\n" + "".join(f"ship {number},{number}\n" for number in range(500)), chars=1000)
+    assert pages is not None
+    assert all(page.startswith("| ship | dues |\n| --- | --- |\n| ship ") and len(page) <= 1100 for page in pages)
+    assert sum(page.count("\n") - 1 for page in pages) == 500
+
+
+@pytest.mark.parametrize("text", ["", "one line, no table", "prose, with a comma\nand none here\nnor here", 'a,"b\n'])
+def test_what_has_no_columns_is_no_table(text: str) -> None:
+    assert table_pages(text) is None
+
+
+def test_the_page_of_formats_names_every_suffix() -> None:
+    page = (Path(__file__).parents[2] / "docs/formats.md").read_text(encoding="utf-8")
+    assert [suffix for suffix in SUFFIXES if suffix not in re.findall(r"\.\w+", page)] == []
