@@ -17,6 +17,7 @@ _HEADING_PITCH_MAX = 1.7
 _PITCH_RANGE = (0.8, 2.6)
 _PITCH_DEFAULT = 1.25
 _INDENT_EMS = 0.9
+_FIRST_LINE_EMS = 0.6
 _SHORT_LINE = 0.85
 _SIZE_SLACK = 0.06
 _HEADING_SLACK = 0.12
@@ -64,13 +65,17 @@ def groups_of(lines: Sequence[Line], styles: Styles) -> list[Group]:
     for at, line in enumerate(lines):
         last = groups[-1] if groups else None
         marker = _marker(line, lettered=column.lettered)
-        if last is not None and _continues(last, line, marker, column):
+        standing = _standing(lines, at, column)
+        apart = last is not None and standing.leads and line.font != last.lines[-1].font and last.kind != "list"
+        if apart and styles.level(line, standing):
+            groups.append(_started(line, marker, styles=styles, standing=standing))
+        elif last is not None and _continues(last, line, marker, column):
             if last.kind == "list":
                 last.items[-1].lines.append(line)
         elif last is not None and _is_next_item(last, line, marker, column.pitch):
             last.items.append(item_of(line, marker))  # type: ignore[arg-type]  # a next item has a marker
         else:
-            groups.append(_started(line, marker, styles=styles, standing=_standing(lines, at, column)))
+            groups.append(_started(line, marker, styles=styles, standing=standing))
         groups[-1].lines.append(line)
     return list(_settled(groups, column))
 
@@ -150,7 +155,7 @@ def _is_of_paragraph(group: Group, line: Line, down: float, column: _Column) -> 
     if len(group.lines) == 1:  # a first line may stand out to either side, if it is a full one
         full = last.box[2] - last.box[0] >= _SHORT_LINE * (column.right - last.box[0])
         return shift <= _INDENT_EMS or (full and down <= column.pitch * 1.1)
-    return abs(shift) <= _INDENT_EMS or _is_leftward_end(last, line)
+    return -_INDENT_EMS <= shift <= _FIRST_LINE_EMS or _is_leftward_end(last, line)
 
 
 def _is_leftward_end(last: Line, line: Line) -> bool:

@@ -1,10 +1,8 @@
 """PDF engine 2, pypdfium2 (BSD / Apache-2.0): the same pages without PyMuPDF; runs in the sandbox child only."""
 
 import ctypes
-import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,10 @@ from pypdfium2 import raw
 from folio.errors import Cause, Permanent
 from ingest.ahead import BOOKMARKS_MAX, LINKS_MAX, Ahead
 from ingest.images import to_jpeg
+from ingest.pdfium_lines import OPAQUE_FROM, Characters, Turn
 from ingest.render import Renderer, locked
-from ingest.sheet import Picture, Rect, Sheet, Span, area, ordered
+from ingest.sheet import Picture, Rect, Sheet, area, ordered
 
-_OPAQUE_FROM = 32
-_UPRIGHT_FROM = 0.95
-_BOLD_FROM = 600
-_MONO_FLAG, _FORCE_BOLD_FLAG = 1, 1 << 18
 _SEGMENTS_MAX = 400
 _SLANT_MAX, _SLANT_SHARE_MAX = 0.25, 0.02
 _FRAME_EDGES = (4, 5)
@@ -29,7 +24,6 @@ _URI_BYTES_MAX = 4096
 _FORM_DEPTH_MAX = 4
 _DRAWN_UNTIL_REOPENED = 32
 """The engine keeps every image stream of an open file; opening it again is the only way to let them go."""
-_RETURN, _NEWLINE, _HYPHEN = 0x0D, 0x0A, 0x02
 
 
 class Pdfium:
@@ -60,11 +54,11 @@ class Pdfium:
     def _read(self, page: int) -> Sheet:
         opened = self._file[page - 1]
         try:
-            turn = _Turn.of(opened)
+            turn = Turn.of(opened)
             sheet = Sheet(width=turn.width, height=turn.height)
             text = opened.get_textpage()
             try:
-                sheet.lines, sheet.unmapped = _Characters(text, turn).lines()
+                sheet.lines, sheet.unmapped = Characters(text, turn).lines()
             finally:
                 text.close()
             _add_drawings(sheet, opened, turn)
@@ -110,164 +104,7 @@ class PdfiumRenderer(Renderer):
     open_pdf = Pdfium
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """From PDF units (origin bottom left, before /Rotate) to the page as displayed."""
-
-    crop: Rect
-    quarters: int
-
-    @classmethod
-    def of(cls, page: Any) -> "_Turn":
-        return cls(ordered(*page.get_bbox()), page.get_rotation() // 90)
-
-    @property
-    def width(self) -> float:
-        return self._sides[self.quarters % 2]
-
-    @property
-    def height(self) -> float:
-        return self._sides[1 - self.quarters % 2]
-
-    @property
-    def _sides(self) -> tuple[float, float]:
-        return self.crop[2] - self.crop[0], self.crop[3] - self.crop[1]
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        left, bottom, right, top = self.crop
-        turned = ((x - left, top - y), (y - bottom, x - left), (right - x, y - bottom), (top - y, right - x))
-        return turned[self.quarters]
-
-    def box(self, left: float, bottom: float, right: float, top: float) -> Rect:
-        return ordered(*self.point(left, bottom), *self.point(right, top))
-
-    def upright(self, a: float, b: float) -> bool:
-        along = (a, b, -a, -b)[self.quarters]
-        return along > _UPRIGHT_FROM * math.hypot(a, b)
-
-
-@dataclass(slots=True)
-class _Style:
-    """What one text object's characters share."""
-
-    size: float
-    bold: bool
-    mono: bool
-    colour: int
-    painted: bool
-    upright: bool
-    font: str
-
-
-class _Characters:
-    """Walks the characters of a page; runs of one text object on one line become spans."""
-
-    def __init__(self, text: Any, turn: _Turn) -> None:
-        self._text = text.raw
-        self._count = text.count_chars()
-        self._turn = turn
-        self._styles: dict[int | None, _Style] = {}
-        self._box = raw.FS_RECTF()
-
-    def lines(self) -> tuple[list[list[Span]], int]:
-        lines: list[list[Span]] = [[]]
-        unmapped = 0
-        for first, last, letters, style in self._runs():
-            if letters == "\n":
-                lines.append([])
-                continue
-            unmapped += sum(raw.FPDFText_HasUnicodeMapError(self._text, at) == 1 for at in (first, last))
-            box = self._run_box(first, last)
-            lines[-1].append(
-                Span(
-                    text=letters,
-                    box=box,
-                    size=style.size,
-                    bold=style.bold,
-                    mono=style.mono,
-                    colour=style.colour,
-                    painted=style.painted,
-                    upright=style.upright,
-                    font=style.font,
-                )
-            )
-        return [line for line in lines if line], unmapped
-
-    def _runs(self) -> "Iterator[tuple[int, int, str, _Style]]":
-        """First and last index, text and style; a line's end is a run of its own. Generated spaces join a run."""
-        letters: list[str] = []
-        first = last = 0
-        owner: int | None = None
-        for at in range(self._count):
-            code = raw.FPDFText_GetUnicode(self._text, at)
-            if code in (_RETURN, _NEWLINE):
-                if letters:
-                    yield first, last, _joined(letters), self._style(first, owner)
-                    letters = []
-                if code == _NEWLINE:
-                    yield at, at, "\n", self._style(at, None)
-                continue
-            if raw.FPDFText_IsGenerated(self._text, at) == 1:
-                letters.append(" " if code == 0x20 else "-" if code == _HYPHEN else "")
-                continue
-            now = ctypes.cast(raw.FPDFText_GetTextObject(self._text, at), ctypes.c_void_p).value
-            if letters and now != owner:
-                yield first, last, _joined(letters), self._style(first, owner)
-                letters = []
-            if not letters:
-                first = at
-            owner, last = now, at
-            letters.append("-" if code == _HYPHEN else chr(code) if 0 < code < 0x110000 else "\ufffd")
-        if letters:
-            yield first, last, _joined(letters), self._style(first, owner)
-
-    def _run_box(self, first: int, last: int) -> Rect:
-        one, other = self._loose(first), self._loose(last)
-        return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
-
-    def _loose(self, at: int) -> Rect:
-        raw.FPDFText_GetLooseCharBox(self._text, at, self._box)
-        return self._turn.box(self._box.left, self._box.bottom, self._box.right, self._box.top)
-
-    def _style(self, at: int, owner: int | None) -> _Style:
-        style = self._styles.get(owner)
-        if style is None:
-            style = self._styles[owner] = self._read_style(at, owner)
-        return style
-
-    def _read_style(self, at: int, owner: int | None) -> _Style:
-        matrix = raw.FS_MATRIX()
-        raw.FPDFText_GetMatrix(self._text, at, matrix)
-        colours = [ctypes.c_uint() for _ in range(4)]
-        raw.FPDFText_GetFillColor(self._text, at, *colours)
-        red, green, blue, alpha = (colour.value & 0xFF for colour in colours)
-        name, flags = self._font(at)
-        mode = raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(self._text, at)) if owner else 0
-        return _Style(
-            size=raw.FPDFText_GetFontSize(self._text, at) * (math.hypot(matrix.c, matrix.d) or 1.0),
-            bold=raw.FPDFText_GetFontWeight(self._text, at) >= _BOLD_FROM
-            or bool(flags & _FORCE_BOLD_FLAG)
-            or any(word in name for word in ("bold", "black", "heavy")),
-            mono=bool(flags & _MONO_FLAG) or any(word in name for word in ("mono", "courier", "consol")),
-            colour=red << 16 | green << 8 | blue,
-            painted=mode not in (raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMODE_CLIP)
-            and (
-                alpha >= _OPAQUE_FROM or mode in (raw.FPDF_TEXTRENDERMODE_STROKE, raw.FPDF_TEXTRENDERMODE_STROKE_CLIP)
-            ),
-            upright=self._turn.upright(matrix.a, matrix.b),
-            font=name,
-        )
-
-    def _font(self, at: int) -> tuple[str, int]:
-        flags = ctypes.c_int()
-        size = raw.FPDFText_GetFontInfo(self._text, at, None, 0, flags)
-        name = ctypes.create_string_buffer(max(1, min(size, 256)))
-        if 0 < size <= 256:
-            raw.FPDFText_GetFontInfo(self._text, at, name, size, flags)
-        return name.value.decode("utf-8", "replace").lower(), flags.value
-
-
-def _links(file: Any, page: Any, turn: _Turn) -> Iterator[tuple[Rect, str]]:
+def _links(file: Any, page: Any, turn: Turn) -> Iterator[tuple[Rect, str]]:
     """Where a web address is followed from."""
     at, link, box = ctypes.c_int(0), raw.FPDF_LINK(), raw.FS_RECTF()
     while raw.FPDFLink_Enumerate(page.raw, at, link):
@@ -281,7 +118,7 @@ def _links(file: Any, page: Any, turn: _Turn) -> Iterator[tuple[Rect, str]]:
             yield turn.box(box.left, box.bottom, box.right, box.top), uri.value.decode("utf-8", "replace")
 
 
-def _add_drawings(sheet: Sheet, page: Any, turn: _Turn) -> None:
+def _add_drawings(sheet: Sheet, page: Any, turn: Turn) -> None:
     texts = 0
     pictures: list[tuple[Rect, int]] = []
     for found in page.get_objects(max_depth=_FORM_DEPTH_MAX):
@@ -308,7 +145,7 @@ def _on_page(found: Any) -> Rect:
     return left, bottom, right, top
 
 
-def _add_path(sheet: Sheet, path: Any, turn: _Turn) -> None:
+def _add_path(sheet: Sheet, path: Any, turn: Turn) -> None:
     fill, stroke = ctypes.c_int(), ctypes.c_int()
     raw.FPDFPath_GetDrawMode(path, fill, stroke)
     if not fill.value and not stroke.value:
@@ -317,7 +154,7 @@ def _add_path(sheet: Sheet, path: Any, turn: _Turn) -> None:
     read = raw.FPDFPageObj_GetFillColor if fill.value else raw.FPDFPageObj_GetStrokeColor
     read(path, *colours)
     red, green, blue, alpha = (colour.value & 0xFF for colour in colours)
-    if alpha < _OPAQUE_FROM:
+    if alpha < OPAQUE_FROM:
         return
     segments = raw.FPDFPath_CountSegments(path)
     box = turn.box(*path.get_bounds())
@@ -340,7 +177,7 @@ def _add_stroke(sheet: Sheet, edges: list[Rect], box: Rect) -> None:
             sheet.frames.append(box)
 
 
-def _edges(path: Any, segments: int, turn: _Turn) -> "Iterator[Rect]":
+def _edges(path: Any, segments: int, turn: Turn) -> "Iterator[Rect]":
     """The box of every piece of a stroked path."""
     matrix = path.get_matrix()
     start = here = (0.0, 0.0)
@@ -362,8 +199,3 @@ def _edges(path: Any, segments: int, turn: _Turn) -> "Iterator[Rect]":
 def _is_straight(piece: Rect) -> bool:
     short, long = sorted((piece[2] - piece[0], piece[3] - piece[1]))
     return short <= max(_SLANT_MAX, _SLANT_SHARE_MAX * long)
-
-
-def _joined(letters: list[str]) -> str:
-    """The engine gives UTF-16 code units: pairs become characters, a half alone becomes U+FFFD."""
-    return "".join(letters).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

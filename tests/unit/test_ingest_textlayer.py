@@ -400,6 +400,6 @@ def test_harmless_text_is_not_escaped(text: str) -> None:
 
 
 def test_pypdfium2_gives_characters_beyond_the_basic_plane_whole() -> None:
-    from ingest.pdfium import _joined
+    from ingest.pdfium_lines import joined_units
 
-    assert _joined(["x", "\ud835", "\udc00", "\ud835"]) == "x\U0001d400\ufffd"
+    assert joined_units(["x", "\ud835", "\udc00", "\ud835"]) == "x\U0001d400\ufffd"
