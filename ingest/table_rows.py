@@ -74,9 +74,10 @@ def _figures(row: Sequence[Line]) -> bool | None:
     if len(row) < 2:
         return None
     texts = [line.text for line in row[1:]]
-    if all(_YEAR.fullmatch(text) for text in texts):
+    numbers = sum(is_number(text) for text in texts)
+    if numbers and all(_YEAR.fullmatch(text) for text in texts if is_number(text)):
         return False
-    return 2 * sum(is_number(text) for text in texts) >= len(texts)
+    return 2 * numbers >= len(texts)
 
 
 def _rule_between(block: Block, above: Sequence[Line], row: Sequence[Line]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from ingest.layout import APART_EMS, LEADER, SPACE_EMS, Line, pieces_of, same_row
-from ingest.sheet import WHITE, Rect, Sheet, Span, centre, holds, union
+from ingest.sheet import WHITE, Rect, Sheet, Span, centre, holds, meet, union
 
 CELLS_APART_EMS = 0.75
 """Between columns that stand close, narrower gaps than in running text part two cells."""
@@ -117,14 +117,29 @@ def spaced(lines: Sequence[Line], runs: Sequence[Sequence[Span]]) -> list[Line]:
 def turned(sheet: Sheet) -> list[Line]:
     """Names of columns that run upwards or aslant, each as if it stood at its lower end."""
     found = []
-    for run in sheet.lines:
-        text = " ".join("".join(span.text for span in run).split())
-        if not run or run[0].upright or run[0].vertical or not text or not all(_is_seen(span, sheet) for span in run):
+    for spans in _slanting(sheet):
+        text = " ".join("".join(span.text for span in spans).split())
+        if not text or not all(_is_seen(span, sheet) for span in spans):
             continue
-        left, _, right, bottom = box_around([span.box for span in run])
-        size = min(run[0].size, right - left)
+        left, _, right, bottom = box_around([span.box for span in spans])
+        size = min(spans[0].size, right - left)
         found.append(Line(text, (left, bottom - size, left + size, bottom), size))
     return found if len(found) <= _TURNED_MAX else []
+
+
+def _slanting(sheet: Sheet) -> Iterator[list[Span]]:
+    """Spans that are not level, those of one text together: an engine may have several texts in one line."""
+    for run in sheet.lines:
+        spans: list[Span] = []
+        for span in run:
+            if span.upright or span.vertical:
+                continue
+            if spans and not meet(spans[-1].box, span.box, span.size / 2):
+                yield spans
+                spans = []
+            spans.append(span)
+        if spans:
+            yield spans
 
 
 def _is_seen(span: Span, sheet: Sheet) -> bool:
