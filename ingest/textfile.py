@@ -68,7 +68,7 @@ def without_front_matter(text: str) -> str:
     match = _FRONT.match(text)
     if match is None or not _FRONT_KEY.match(match["front"].lstrip()):
         return text
-    body = text[match.end() :]
+    body = text[match.end() :].lstrip("\n")
     title = _TITLE.search(match["front"])
     if title is None or any(block["level"] == 1 for block in blocks_of(body[:PAGE_CHARS])):
         return body

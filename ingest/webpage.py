@@ -37,6 +37,7 @@ _MARKS = {"strong": "b", "b": "b", "em": "i", "i": "i", "code": "c", "kbd": "c",
 _SIGNS = (("c", "`"), ("i", "*"), ("b", "**"), ("i", "*"))
 """What a mark becomes, in order of writing: from the inside out, and slanted once more around bold."""
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s<>()\"]{1,2000}", re.IGNORECASE)
+_BLANK = re.compile(r"[ \n]{2,}")
 _SPACE = re.compile(r"[ \t\n\r\f\u00a0]+")
 _LETTERED = re.compile(
     r"(\\(?=[!-/:-@\[-`{-~])|`|(?<=\S)\*|\*(?=\S)|\](?=\()|<(?=[a-zA-Z/!?])|(?<!\w)_(?=\w)|(?<=\w)_(?!\w))"
@@ -267,11 +268,15 @@ class _Writer:
 
 def _paragraph(words: list[str]) -> str:
     """Joined, with marks (strong, code) where they belong: at words, not at the spaces beside them."""
-    text = "".join(words)
+    text = _BLANK.sub(_blank, "".join(words))
     if "\0" in text:
-        text = _marked(text)
-    text = re.sub(r" *\n *", "\n", re.sub(r" {2,}", " ", text))
+        text = _BLANK.sub(_blank, _marked(text))
     return text.strip()
+
+
+def _blank(found: "re.Match[str]") -> str:
+    """Spaces are one, breaks at most two, which end a paragraph: no run is left that patterns could be slow at."""
+    return "\n" * min(2, found[0].count("\n")) or " "
 
 
 def _marked(text: str) -> str:

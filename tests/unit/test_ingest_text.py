@@ -1,6 +1,7 @@
 """Text files: what they are encoded in, where they are cut, what their blocks are, and what HTML becomes."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,7 @@ def test_a_text_that_is_too_long_is_refused_unread(tmp_path: Path, monkeypatch: 
         ("<h2>Dues <small>2024</small></h2><p>Rose.", "## Dues 2024\n\nRose."),
         ("<p>a <b>bold </b>word, <em>very <strong>much</strong></em>", "a **bold** word, *very **much***"),
         ("<p><b></b>nothing<i> </i>here", "nothing here"),
-        ("<p>one<br>two", "one\ntwo"),
+        ("<p>one<br>two <br> <br>\n<br> three", "one\ntwo\n\nthree"),
         ("<p>x<script>alert(1)</script><style>p{}</style><noscript>no</noscript>", "x"),
         ("<nav>menu</nav><p hidden>a<p style='display: none'>b<p aria-hidden=true>c<p>shown", "shown"),
         ('<a href="https://a.example/x">link</a>', "[link](https://a.example/x)"),
@@ -210,6 +211,12 @@ def test_markup_that_nests_without_end_is_refused_before_it_is_parsed() -> None:
         to_markdown("<div>" * 100_000)
     assert refused.value.cause == Cause.CORRUPT
     assert to_markdown("<p>paragraphs<li>close themselves" * 20_000).count("close themselves") == 20_000
+
+
+def test_a_mark_that_is_never_closed_before_many_breaks_takes_no_longer() -> None:
+    began = time.process_time()
+    assert to_markdown("<b>" + "<br> " * 100_000 + "x<p>y") == "x\n\ny"
+    assert time.process_time() - began < 10, "it took minutes when each break was tried for each"
 
 
 def test_lists_that_nest_too_deep_keep_their_words() -> None:
