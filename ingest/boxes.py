@@ -23,20 +23,20 @@ P = TypeVar("P", bound=Placed)
 
 @dataclass(frozen=True, slots=True)
 class _Boxed(Generic[P]):
-    """The items within one box."""
+    """The items within one box, smaller boxes among them."""
 
-    items: tuple[P, ...]
+    items: "tuple[P | _Boxed[P], ...]"
     box: Rect
 
 
 def in_order(items: Sequence[P], sheet: Sheet, em: float) -> list[list[P]]:
     """Columns of items in the order of reading; a box's items come together."""
-    boxed, loose = _parted(items, sheet, em)
-    if not boxed:
-        return reading_order(items, em)
+    return _flows(_parted(items, sheet, em), em)
+
+
+def _flows(items: "Sequence[P | _Boxed[P]]", em: float) -> list[list[P]]:
     flows: list[list[P]] = []
-    mixed: list[P | _Boxed[P]] = [*loose, *boxed]
-    for flow in _counted(reading_order(mixed, em)):
+    for flow in _counted(reading_order(items, em)):
         flows += _opened(flow, em)
     return flows
 
@@ -65,27 +65,26 @@ def _opened(flow: Sequence[P | _Boxed[P]], em: float) -> list[list[P]]:
     for item in flow:
         if isinstance(item, _Boxed):
             flows += [run] if run else []
-            flows += reading_order(item.items, em)
+            flows += _flows(item.items, em)
             run = []
         else:
             run.append(item)
     return [*flows, run] if run else flows
 
 
-def _parted(items: Sequence[P], sheet: Sheet, em: float) -> tuple[list[_Boxed[P]], list[P]]:
-    """Boxes with their items, the smaller first, and the items in none."""
-    boxed: list[_Boxed[P]] = []
-    rest = list(items)
+def _parted(items: Sequence[P], sheet: Sheet, em: float) -> "list[P | _Boxed[P]]":
+    """Boxes with their items, the smaller inside of the larger, and the items that are in none."""
+    rest: list[P | _Boxed[P]] = list(items)
     for ground in _grounds(sheet, em):
         inside = [item for item in rest if _is_within(item.box, ground)]
-        if len(inside) < _LINES_MIN or len(inside) > _ITEMS_SHARE_MAX * len(items):
+        if len(inside) < _LINES_MIN or len(inside) > _ITEMS_SHARE_MAX * len(rest):
             continue
         if any(_crosses(item.box, ground) for item in rest):
             continue
         gone = {id(item) for item in inside}
         rest = [item for item in rest if id(item) not in gone]
-        boxed.append(_Boxed(tuple(inside), ground))
-    return boxed, rest
+        rest.append(_Boxed(tuple(inside), ground))
+    return rest
 
 
 def _grounds(sheet: Sheet, em: float) -> list[Rect]:

@@ -27,6 +27,7 @@ _LONE_EMS, _LONE_ASIDE = 2.0, 0.1
 _PARTS_APART_EMS = 3.0
 _CHARS_MAX = 120
 _PROSE_CHARS = 60
+_OUTER, _SIZE_SLACK = 0.08, 0.04
 _FOOT_PARTS, _FOOT_CHARS_MAX, _FOOT_WIDTH = 3, 40, 0.6
 _NUMBER = re.compile(
     r"^(?:page|seite|p\.|第)?[-\u2013\u2014|\s]*(\d{1,5}|[ivxlc]{1,7})\s*页?(?:\s*(?:/|of|von)\s*\d{1,5})?[-\u2013\u2014|\s]*$",
@@ -71,7 +72,9 @@ class Margins:
         taken: set[int] = set()
         for row in rows:
             inner = _gap_inwards(row, [line for line in lines if id(line) not in taken], sheet.height)
-            if inner < _APART_EMS * body or _is_prose(row, lines):  # a paragraph, however often it comes
+            if (inner < _APART_EMS * body and not _is_odd_number(row, lines, sheet.height)) or _is_prose(
+                row, lines
+            ):  # a paragraph, however often it comes
                 continue
             for line in row:
                 if self._is_furniture(line, sheet.height, ahead):
@@ -162,6 +165,24 @@ def _edge_rows(lines: Sequence[Line], height: float, *, top: bool, body: float) 
             rows.append([line])
     large = (at for at, row in enumerate(rows) if max(line.size for line in row) > _LARGER * body)
     return rows[: min(_ROWS_MAX, next(large, _ROWS_MAX))][::-1]
+
+
+def _is_odd_number(row: Sequence[Line], lines: Sequence[Line], height: float) -> bool:
+    """A number close to the text, yet below or above all of it and in another size."""
+    number = row[0]
+    if (
+        len(row) > 1
+        or _number(number) is None
+        or (_OUTER * height < number.box[3] and number.box[1] < (1 - _OUTER) * height)
+    ):
+        return False
+    outside = any(line.box[1] < number.box[1] for line in lines) and any(line.box[3] > number.box[3] for line in lines)
+    near = min(
+        (line for line in lines if line is not number),
+        key=lambda line: abs(line.box[1] - number.box[1]),
+        default=number,
+    )
+    return not outside and abs(near.size - number.size) > _SIZE_SLACK * number.size
 
 
 def _is_prose(row: Sequence[Line], lines: Sequence[Line]) -> bool:

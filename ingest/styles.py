@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ingest.layout import Line
 from ingest.links import bare
+from ingest.lists import BULLET
 
 BODY_DEFAULT = 10.0
 CAPTION = re.compile(
@@ -39,10 +40,9 @@ _PITCH_LENGTHS_MIN = 5
 _PITCH_SHARE_MIN = 0.85
 _PITCHES = (0.5, 0.55, 0.6)
 _PITCH_SLACK, _PITCH_DRIFT, _PITCH_MORE = 0.06, 0.003, 14
-_RARE_FONT_SHARE = 0.15
+_RARE_FONT_SHARE = 0.2
 _SET_APART_CHARS_MAX = 80
 _FORMULA = re.compile(r"[=∑∫∏√≤≥≈]")
-_BULLET = re.compile(r"^[•‣◦▪●○■□➢➤✓·\ue000-\uf8ff\ufffd]")
 _SPACES = re.compile(r"\W+")
 
 
@@ -80,17 +80,17 @@ class Styles:
         self._body = self._running = BODY_DEFAULT
 
     def note(self, lines: Sequence[Line]) -> None:
-        """Count a page's letters by size and kind."""
+        """Count a page's letters by size and kind; letters of other scripts by how many Latin ones are as wide."""
         for line in lines:
             size = round(line.size * _SIZE_STEP) / _SIZE_STEP
-            count = len(line.text)
+            count = max(len(line.text), round(2 * (line.box[2] - line.box[0]) / max(line.size, 1.0)))
             self._chars[size] += count
             self._lines[size] += 1
             self._kinds["bold"] += count * line.bold
             self._kinds["mono"] += count * line.mono
             self._fonts[line.font] += count
-            if _PITCH_CHARS_MIN <= count <= _PITCH_CHARS_MAX and size and line.text.isascii():
-                self._pitch(line, count)
+            if _PITCH_CHARS_MIN <= len(line.text) <= _PITCH_CHARS_MAX and size and line.text.isascii():
+                self._pitch(line, len(line.text))
         if self._chars:
             self._body = self._chars.most_common(1)[0][0] or BODY_DEFAULT
             self._running = max(self._body, self._running_max())
@@ -158,7 +158,7 @@ class Styles:
 
     def _may_be_heading(self, line: Line) -> bool:
         text = line.text
-        if len(text) > HEADING_CHARS_MAX or self.is_code(line) or _FORMULA.search(text) or _BULLET.match(text):
+        if len(text) > HEADING_CHARS_MAX or self.is_code(line) or _FORMULA.search(text) or BULLET.match(text):
             return False
         letters = sum(letter.isalpha() for letter in text)
         inked = len(text) - text.count(" ")
