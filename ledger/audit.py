@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from folio.errors import Cause, FolioError
 from folio.ids import Doc, doc_id_of
-from folio.records import SKIPPED
-from ledger.schema import APPLICATION_ID, DIFFERS, SCHEMA_VERSION, outdated
+from ledger.schema import APPLICATION_ID, DIFFERS, SCHEMA_VERSION, SKIPPED, outdated
 
 State = Literal["queued", "reading", "indexing", "searchable", "searchable with gaps", "failed", "cancelled", "deleted"]
 

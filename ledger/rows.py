@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from folio.records import SKIPPED
+from ledger.schema import SKIPPED
 
 VERIFY, GAP = "verify", "gap"
 """Two sources beside those of a PageText: a reading to compare with, and a page known only by its failure."""

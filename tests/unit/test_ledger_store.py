@@ -16,7 +16,7 @@ from folio.records import SKIPPED, DeadLetter, Document, PageText, Source
 from folio.stage import StageLoop
 from infra.folder_blobs import FolderBlobs
 from infra.sqlite_log import SqliteLog
-from ledger import audit
+from ledger import audit, schema
 from ledger.compare import agreement
 from ledger.rules import Timings
 from ledger.shown import document_of, shown, text_of
@@ -78,6 +78,7 @@ async def test_a_ledger_of_an_older_folio_is_moved_aside_and_filled_from_the_log
 
 
 async def test_pages_that_nobody_asked_for_are_counted_apart(world: World) -> None:
+    assert SKIPPED == schema.SKIPPED
     version = await world.upload(pages="2")
     for page in (1, 3):
         await world.text(page, version, page_count=3, source=Source.TEXT_LAYER, markdown="", flags=(SKIPPED,))
