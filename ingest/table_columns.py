@@ -40,8 +40,9 @@ def bands_of(rows: Sequence[Sequence[Line]], heads: int) -> list[Band]:
     bands = _covered(fullest, len(fullest) // _ROWS_A_CROSSING, _GAP_EMS * em)
     for row in [*body, *rows[:heads]]:
         for line in row:
-            if len(row) > 1 and not any(_shared(band, line.box) > 0 for band in bands):
-                bands = sorted([*bands, (line.box[0], line.box[2])])
+            left, _, right, _ = line.box
+            if len(row) > 1 and not any(begin < right and left < end for begin, end in bands):
+                bands = sorted([*bands, (left, right)])
     return _without_symbols(bands, body, em)
 
 
@@ -90,7 +91,9 @@ def nearest(bands: Sequence[Band], box: Rect) -> int | None:
     """The band that it shares most with, else the one that it stands closest to."""
     if not bands:
         return None
-    return max(range(len(bands)), key=lambda at: _shared(bands[at], box))
+    left, right = box[0], box[2]
+    shared = [(min(end, right)) - (max(begin, left)) for begin, end in bands]
+    return shared.index(max(shared))
 
 
 def place(row: Sequence[Line], bands: Sequence[Band]) -> list[Placed]:
@@ -121,7 +124,12 @@ def _settled(
 
 def _reached(line: Line, bands: Sequence[Band]) -> tuple[int, int]:
     into = _INTO_EMS * line.size
-    met = [at for at, band in enumerate(bands) if _shared(band, line.box) > min(into, (band[1] - band[0]) / 2)]
+    left, _, right, _ = line.box
+    met = [
+        at
+        for at, (begin, end) in enumerate(bands)
+        if begin < right and left < end and _shared((begin, end), line.box) > min(into, (end - begin) / 2)
+    ]
     if not met:
         at = nearest(bands, line.box) or 0
         return at, at

@@ -1,5 +1,6 @@
 """Ruled grids: cells between rules, merged where the piece of rule between two of them is missing."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -74,17 +75,24 @@ def _drawn(
     start = 0 if across else 1
     covered: dict[tuple[int, int], float] = {}
     for rule in rules:
-        edge = min(range(len(over)), key=lambda at: abs(over[at] - centre(rule)[1 - start]))
-        for place in range(len(along) - 1):
-            common = min(rule[start + 2], along[place + 1]) - max(rule[start], along[place])
-            if common > 0:
-                covered[edge, place] = covered.get((edge, place), 0.0) + common
+        edge = _closest(over, centre(rule)[1 - start])
+        first = max(0, bisect_right(along, rule[start]) - 1)
+        for place in range(first, bisect_left(along, rule[start + 2])):
+            if place + 1 < len(along):
+                shared = min(rule[start + 2], along[place + 1]) - max(rule[start], along[place])
+                covered[edge, place] = covered.get((edge, place), 0.0) + max(0.0, shared)
     return {
         (edge, place)
         for (edge, place), length in covered.items()
         if length + TOUCH >= _DRAWN_MIN * (along[place + 1] - along[place])
         or length >= along[place + 1] - along[place] - TOUCH
     }
+
+
+def _closest(values: Sequence[float], value: float) -> int:
+    at = bisect_left(values, value)
+    near = [other for other in (at - 1, at) if 0 <= other < len(values)]
+    return min(near, key=lambda other: abs(values[other] - value))
 
 
 def grid_table(grid: Grid, lines: Sequence[Line]) -> tuple[Table | None, list[Line]]:

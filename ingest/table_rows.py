@@ -27,17 +27,14 @@ class Block:
 
     rows: list[list[Line]]
     level: list[Rect]
+    box: Rect
     heads: int = 0
     bands: list[Band] = field(default_factory=list)
-
-    @property
-    def box(self) -> Rect:
-        return box_of([line for row in self.rows for line in row])
 
 
 def block_of(rows: Sequence[Sequence[Line]], level: Sequence[Rect]) -> Block:
     """Head and columns of these rows."""
-    block = Block([list(row) for row in rows], list(level))
+    block = Block([list(row) for row in rows], list(level), box_of([line for row in rows for line in row]))
     top, bottom = block.box[1], block.box[3]
     em = max(line.size for line in block.rows[0])
     block.level = [rule for rule in level if top - em <= rule[1] <= bottom + em]
@@ -85,6 +82,8 @@ def _rule_between(block: Block, above: Sequence[Line], row: Sequence[Line]) -> b
     left, _, right, _ = block.box
     low, high = middle(above), middle(row)
     between = [rule for rule in block.level if low < rule[1] < high]
+    if not between:
+        return False
     return any(
         sum(min(right, other[2]) - max(left, other[0]) for other in between if abs(other[1] - rule[1]) < 2)
         >= _WIDE * (right - left)

@@ -138,7 +138,7 @@ def between_rules(frame: Frame, lines: Sequence[Line], plumb: Sequence[Rect]) ->
         and line.box[2] <= right + line.size / 2
         and top - 4 * line.size <= centre(line.box)[1]
     ]
-    if len(inside) < 2:
+    if sum(top <= centre(line.box)[1] <= bottom for line in inside) < 2:
         return
     paragraphs = {id(line) for line in inside} - {id(line) for line in without_prose(inside)}
     rows = rows_of([part for line in inside for part in tokens(line, _walls(line, plumb))])

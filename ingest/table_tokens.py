@@ -4,7 +4,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 
 from ingest.layout import APART_EMS, LEADER, SPACE_EMS, Line, pieces_of, same_row
 from ingest.sheet import WHITE, Rect, Sheet, Span, centre, holds, meet, union
@@ -206,7 +205,8 @@ def box_of(lines: Sequence[Line]) -> Rect:
 
 
 def box_around(boxes: Sequence[Rect]) -> Rect:
-    return reduce(union, boxes)
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def slot(at: float, edges: Sequence[float]) -> int:
