@@ -16,6 +16,7 @@ _UPRIGHT_FROM = 0.95
 _BOLD_FROM = 600
 _MONO_FLAG, _FORCE_BOLD_FLAG = 1, 1 << 18
 _RETURN, _NEWLINE, _HYPHEN = 0x0D, 0x0A, 0x02
+_MAY_BE_GENERATED = frozenset({0, _HYPHEN, 0x20})
 _DOWN_LETTERS_MIN, _DOWN_EMS = 2, 0.75
 
 
@@ -68,11 +69,22 @@ class _Style:
     font: str
 
 
+def _plain(function: Any, result: Any) -> Any:
+    """The same function with numbers for pointers: these two are called for every character of a page."""
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    return ctypes.CFUNCTYPE(result, ctypes.c_void_p, ctypes.c_int)(address or 0)
+
+
+_unicode = _plain(raw.FPDFText_GetUnicode, ctypes.c_uint)
+_text_object = _plain(raw.FPDFText_GetTextObject, ctypes.c_void_p)
+
+
 class Characters:
     """Walks the characters of a page; runs of one text object on one line become spans."""
 
     def __init__(self, text: Any, turn: Turn) -> None:
         self._text = text.raw
+        self._handle = ctypes.cast(text.raw, ctypes.c_void_p).value
         self._count = text.count_chars()
         self._turn = turn
         self._styles: dict[int | None, _Style] = {}
@@ -131,7 +143,7 @@ class Characters:
         first = last = 0
         owner: int | None = None
         for at in range(self._count):
-            code = raw.FPDFText_GetUnicode(self._text, at)
+            code = _unicode(self._handle, at)
             if code in (_RETURN, _NEWLINE):
                 if letters:
                     yield first, last, joined_units(letters), self._style(first, owner)
@@ -139,10 +151,10 @@ class Characters:
                 if code == _NEWLINE:
                     yield at, at, "\n", self._style(at, None)
                 continue
-            if raw.FPDFText_IsGenerated(self._text, at) == 1:
+            if code in _MAY_BE_GENERATED and raw.FPDFText_IsGenerated(self._text, at) == 1:
                 letters.append(" " if code == 0x20 else "-" if code == _HYPHEN else "")
                 continue
-            now = ctypes.cast(raw.FPDFText_GetTextObject(self._text, at), ctypes.c_void_p).value
+            now = _text_object(self._handle, at)
             if letters and now != owner:
                 yield first, last, joined_units(letters), self._style(first, owner)
                 letters = []
