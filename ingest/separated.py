@@ -18,22 +18,25 @@ def table_pages(text: str, *, chars: int = PAGE_CHARS) -> list[str] | None:
     if separator is None:
         return None
     try:
-        rows = [
-            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(map(str.strip, row))
-        ]
-    except csv.Error:  # a field without end
+        return list(_pages(_rows(text, separator), chars))
+    except csv.Error:  # a field without end, or no columns that anybody reads
         return None
-    width = max(map(len, rows), default=0)
-    if len(rows) < 2 or not 2 <= width <= _COLUMNS_MAX:
-        return None
-    header, *body = map(_written, rows)
-    return list(_pages(f"{header}\n|{' --- |' * width}", body, chars))
 
 
-def _pages(header: str, rows: list[str], chars: int) -> Iterator[str]:
+def _rows(text: str, separator: str) -> Iterator[list[str]]:
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+        if len(row) > _COLUMNS_MAX:
+            raise csv.Error(f"{len(row)} columns")
+        if any(map(str.strip, row)):
+            yield row
+
+
+def _pages(rows: Iterator[list[str]], chars: int) -> Iterator[str]:
     """A header that would fill a good part of each page stands on the first one only."""
+    named = next(rows)
+    header = f"{_written(named)}\n|{' --- |' * len(named)}"
     page, size = [header], len(header)
-    for row in rows:
+    for row in map(_written, rows):
         if size + len(row) > chars and len(page) > 1:
             yield "\n".join(page)
             page = [header] if len(header) <= _HEADER_CHARS_MAX else []
@@ -46,6 +49,8 @@ def _pages(header: str, rows: list[str], chars: int) -> Iterator[str]:
 def _separator(text: str) -> str | None:
     """The sign that splits the first lines into most columns, the same number in nearly all of them."""
     lines = [line for line in text[:PAGE_CHARS].split("\n") if line.strip()][:_LOOKED_AT_LINES]
+    if len(lines) < 2:
+        return None
     best, most = None, 1
     for sign in _SEPARATORS:
         try:
