@@ -11,6 +11,7 @@ from infra.intake import Unknown
 from ingest.marks import Mark
 from ingest.sandbox import Sandbox
 from ledger import audit
+from ledger.shown import Original, original
 
 COLOURS = {
     BlockKind.HEADING: "#c2185b",
@@ -47,25 +48,29 @@ class Pictures:
 
     async def picture(self, wanted: Wanted) -> bytes:
         """JPEG. Raises Gone when neither image nor original is kept, Permanent when it cannot be drawn."""
-        status = audit.document(self._ledger, doc_of(TENANT_DEFAULT, wanted.document))
-        if status is None:
-            raise Unknown(f"there is no document {wanted.document!r}")
-        if status.state == "deleted":
-            raise Gone(f"{wanted.document} was deleted, and its pictures with it")
-        image = next((known.image for known in status.pages if known.page == wanted.page), "")
-        if image and not wanted.marks and wanted.crop is None:
-            return await self._blobs.get(image)
-        if not image and not status.sha256:
+        found = self._original(wanted)
+        if found.image and not wanted.marks and wanted.crop is None:
+            return await self._blobs.get(found.image)
+        if not found.image and not found.sha256:
             raise Gone(f"the picture of page {wanted.page} of {wanted.document} is not kept")
-        async with self._blobs.local(image or status.sha256) as path:
+        async with self._blobs.local(found.image or found.sha256) as path:
             return await self._sandbox.picture(
                 path,
-                1 if image else wanted.page,
-                name="" if image else status.name,
+                1 if found.image else wanted.page,
+                name="" if found.image else found.name,
                 password=wanted.password,
                 marks=wanted.marks,
                 crop=wanted.crop,
             )
+
+    def _original(self, wanted: Wanted) -> Original:
+        doc = doc_of(TENANT_DEFAULT, wanted.document)
+        found = original(self._ledger, doc, wanted.page)
+        if found is not None:
+            return found
+        if audit.summary(self._ledger, doc) is None:
+            raise Unknown(f"there is no document {wanted.document!r}")
+        raise Gone(f"{wanted.document} was deleted, and its pictures with it")
 
 
 def marks_of(text: PageText) -> tuple[Mark, ...]:

@@ -16,13 +16,22 @@ from ledger.plans import LEDGER, unflagged
 from ledger.rows import GAP
 from ledger.schema import DIFFERS
 
-_LEADING = "(SELECT id FROM versions v WHERE v.doc = ? AND v.deleted = 0 ORDER BY v.marker, v.version DESC LIMIT 1)"
+_LEADING = """(
+  SELECT id FROM versions s WHERE s.doc = ? AND s.deleted = 0 AND s.marker = 0
+    AND NOT EXISTS (SELECT 1 FROM versions d WHERE d.doc = s.doc AND d.deleted = 1 AND d.version > s.version)
+  ORDER BY s.emitted_revision > 0 DESC, s.version DESC LIMIT 1
+)"""
+"""What a search shows until a newer version is emitted, which then takes its place; else the newest there is."""
 _PAGE = f"""
 SELECT v.doc, v.version, p.page, p.source, p.digest, p.differs, p.cause, p.detail, p.text_partition, p.text_offset,
   b.body, v.document_partition, v.document_offset
 FROM versions v JOIN pages p ON p.version_id = v.id LEFT JOIN bodies b ON b.page_id = p.id
 WHERE v.id = {_LEADING} AND p.page = ? AND p.shown = 1
 """  # noqa: S608  # a literal of this module; every value is bound
+_ORIGINAL = f"""
+SELECT v.sha256, v.name, (SELECT max(image) FROM pages p WHERE p.version_id = v.id AND p.page = ?) AS image
+FROM versions v WHERE v.id = {_LEADING}
+"""  # noqa: S608  # as above
 _DOCUMENT = f"SELECT document_partition, document_offset FROM versions WHERE id = {_LEADING}"  # noqa: S608  # as above
 
 
@@ -62,6 +71,22 @@ def shown(path: Path, doc: Doc, page: int) -> Shown | None:
         text=at if not is_gap and at.offset >= 0 else None,
         document=_at(row),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Where the picture of a page is: the blob of the image that was read, or else of the whole file."""
+
+    sha256: str
+    name: str
+    image: str
+
+
+def original(path: Path, doc: Doc, page: int) -> Original | None:
+    """None when there is no such document, or it was deleted."""
+    with opened(path) as db:
+        row = db.execute(_ORIGINAL, (page, doc)).fetchone() if db is not None else None
+    return Original(row["sha256"], row["name"], row["image"] or "") if row else None
 
 
 async def text_of(log: Log, blobs: Blobs, one: Shown) -> PageText:

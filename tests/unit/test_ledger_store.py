@@ -19,7 +19,7 @@ from infra.sqlite_log import SqliteLog
 from ledger import audit, schema
 from ledger.compare import agreement
 from ledger.rules import Timings
-from ledger.shown import document_of, shown, text_of
+from ledger.shown import document_of, original, shown, text_of
 from ledger.stage import Ledger
 from ledger.store import LedgerStore
 from tests.unit.ledger_world import DOC, World, text
@@ -134,6 +134,30 @@ async def test_the_text_of_a_page_is_found_wherever_it_lies(world: World) -> Non
     world.log.gone.add(Position("documents", 0, 0))
     with pytest.raises(Gone, match="add the document again"):
         await page(1)
+
+
+async def test_what_is_shown_is_what_a_search_finds_until_a_newer_version_is_emitted(world: World) -> None:
+    async def seen(page: int = 1) -> tuple[str, str] | None:
+        one, file = shown(world.path, DOC, page), original(world.path, DOC, page)
+        if one is None or file is None:
+            return None
+        return (await text_of(world.log, world.blobs, one)).markdown, file.sha256  # type: ignore[arg-type]  # in memory
+
+    first = await world.upload(sha256="aa")
+    await world.text(1, first, page_count=1, markdown="first")
+    assert await seen() == ("first", "aa"), "before anything is emitted"
+    await world.tick()
+    second = await world.upload(sha256="bb")
+    await world.text(1, second, page_count=2, markdown="second")
+    assert await seen() == ("first", "aa"), "a search still finds the first"
+    await world.text(2, second, markdown="more", image="i2")
+    await world.tick()
+    assert await seen() == ("second", "bb")
+    file = original(world.path, DOC, 2)
+    assert file is not None
+    assert file.image == "i2"
+    await world.upload(deleted=True)
+    assert (await seen(), original(world.path, DOC, 1)) == (None, None), "at once, emitted or not"
 
 
 async def test_a_page_that_nobody_read_says_why(world: World) -> None:
