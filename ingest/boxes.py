@@ -9,6 +9,8 @@ from ingest.layout import Placed, reading_order
 from ingest.sheet import WHITE, Rect, Sheet, area, centre, clipped, holds
 
 _GROUNDS_MAX = 200
+_BOXES_MAX = 60
+"""More are a drawing."""
 _LINES_MIN = 2
 _HEIGHT_EMS_MIN = 2.5
 _PAGE_SHARE_MAX = 0.45
@@ -94,9 +96,9 @@ def _grounds(sheet: Sheet, em: float) -> list[Rect]:
     found: list[Rect] = []
     for box in (clipped(each, sheet) for each in [*fills, *sheet.frames[:_GROUNDS_MAX], *pictures]):
         fits = box[3] - box[1] >= _HEIGHT_EMS_MIN * em and area(box) <= _PAGE_SHARE_MAX * page
-        if fits and not any(_is_alike(box, other) for other in found):
+        if fits and len(found) <= _BOXES_MAX and not any(_is_alike(box, other) for other in found):
             found.append(box)
-    return sorted(found, key=area)
+    return sorted(found, key=area) if len(found) <= _BOXES_MAX else []
 
 
 def _is_alike(one: Rect, other: Rect) -> bool:

@@ -19,7 +19,7 @@ SPACE_EMS = 0.15
 _SAME_LINE = 0.5
 _NOTE_SIZE = 0.85
 _END_SLACK = 0.15
-_DROP_CAP = 1.6
+_DROP_CAP, _DROP_CAPS_MAX = 1.6, 20
 _GUTTER_EMS = 0.7
 _GUTTER_CROSSED_AT_ONCE = 0.06
 _GUTTER_CROSSED_MAX = 0.2
@@ -70,7 +70,7 @@ def lines_of(runs: Sequence[Sequence[Span]]) -> list[Line]:
 
 def _with_drop_caps(lines: list[Line]) -> list[Line]:
     """A large first letter goes before the word that it begins."""
-    for cap in [line for line in lines if len(line.text) == 1 and line.text.isupper()]:
+    for cap in [line for line in lines if len(line.text) == 1 and line.text.isupper()][:_DROP_CAPS_MAX]:
         beside = [
             line
             for line in lines

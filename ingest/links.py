@@ -17,6 +17,7 @@ _LINKED = re.compile(rf"([\U000f0000-{chr(_FIRST + _LINKS_MAX - 1)}])([^\U000f00
 _SCHEMES = frozenset({"http", "https", "mailto"})
 _URI_CHARS_MAX = 2000
 _SAFE = "/:?#[]@!$&'*+,;=%~-._"
+_ROW_POINTS, _ROWS_MAX = 8.0, 200
 _OVERLAP_MIN = 0.5
 _WHOLE_MIN = 0.8
 
@@ -33,20 +34,20 @@ class Links:
         known = [(box, target) for box, uri in links[:_LINKS_MAX] if (target := safe(uri))]
         self._boxes = [box for box, _ in known]
         self._targets = [target for _, target in known]
+        self._rows: dict[int, list[int]] = {}
+        for at, box in enumerate(self._boxes):
+            for row in range(_row(box[1]), min(_row(box[3]), _row(box[1]) + _ROWS_MAX) + 1):
+                self._rows.setdefault(row, []).append(at)
 
     def marked(self, runs: list[list[Span]]) -> list[list[Span]]:
         """The same spans with marks around the words that are links."""
         if not self._boxes:
             return runs
-        top = min(box[1] for box in self._boxes)
-        bottom = max(box[3] for box in self._boxes)
-        return [
-            [self._span(span) if span.box[3] > top and span.box[1] < bottom else span for span in run] for run in runs
-        ]
+        return [[self._span(span) for span in run] for run in runs]
 
     def _span(self, span: Span) -> Span:
-        for at, box in enumerate(self._boxes):
-            ends = _covered(span, box)
+        for at in self._rows.get(_row((span.box[1] + span.box[3]) / 2), ()):
+            ends = _covered(span, self._boxes[at])
             if ends is not None:
                 first, last = ends
                 text = span.text
@@ -83,6 +84,10 @@ class Links:
         label = words.replace("[", "\\[").replace("]", "\\]")
         around = found[2].split(words, 1)
         return f"{around[0]}[{label}]({target}){around[1]}"
+
+
+def _row(y: float) -> int:
+    return int(y // _ROW_POINTS)
 
 
 def safe(uri: str) -> str:

@@ -33,6 +33,8 @@ HEADING_CHARS_MAX = 200
 _BOLD_CHARS_MAX = 120
 _LETTERS_SHARE_MIN = 0.5
 _USUAL_SHARE = 0.4
+_WEIGHED_MIN = 500
+"""On a page of little text its headings may be most of it."""
 _PITCH_CHARS_MIN, _PITCH_CHARS_MAX = 8, 40
 """In long lines of any font the widths of letters even out."""
 _PITCH_LINES_MIN = 6
@@ -86,7 +88,6 @@ class Styles:
             count = max(len(line.text), round(2 * (line.box[2] - line.box[0]) / max(line.size, 1.0)))
             self._chars[size] += count
             self._lines[size] += 1
-            self._kinds["bold"] += count * line.bold
             self._kinds["mono"] += count * line.mono
             self._fonts[line.font] += count
             if _PITCH_CHARS_MIN <= len(line.text) <= _PITCH_CHARS_MAX and size and line.text.isascii():
@@ -94,6 +95,12 @@ class Styles:
         if self._chars:
             self._body = self._chars.most_common(1)[0][0] or BODY_DEFAULT
             self._running = max(self._body, self._running_max())
+
+    def weigh(self, lines: Sequence[Line]) -> None:
+        """Count bold letters outside of tables, whose heads and names of rows say nothing of the text."""
+        for line in lines:
+            self._kinds["weighed"] += len(line.text)
+            self._kinds["bold"] += len(line.text) * line.bold
 
     def _pitch(self, line: Line, count: int) -> None:
         """Note whether the line is as wide as that many letters of a usual width, spaces at its ends counted in."""
@@ -165,7 +172,7 @@ class Styles:
         return letters >= 2 and letters >= _LETTERS_SHARE_MIN * inked and not CAPTION.match(text)
 
     def _is_bold_heading(self, line: Line) -> bool:
-        if not line.bold or self._kinds["bold"] > _USUAL_SHARE * self._chars.total() > 0:
+        if not line.bold or self._kinds["bold"] > _USUAL_SHARE * max(self._kinds["weighed"], _WEIGHED_MIN):
             return False
         fits = line.size >= _BOLD_SIZE_MIN * self._body and len(line.text) <= _BOLD_CHARS_MAX
         return fits and not bare(line.text).endswith((".", ",", ":", ";"))

@@ -83,6 +83,7 @@ class TextLayer:
         """What the page says, in the order of reading; its footnotes last."""
         body = self._styles.body
         found, rest = tables_of(lines, sheet, body)
+        self._styles.weigh(rest)
         pictures, rest = find_pictures(rest, sheet, [item.box for item in found])
         flows, notes = part_notes(in_order([*rest, *found, *pictures], sheet, body), body, sheet.height)
         return [*writer.blocks(flows), *writer.notes(notes)]
