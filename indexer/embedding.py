@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from folio.batching import Batcher
 from folio.child import Child, cores
 from folio.errors import Cause, Permanent
 from indexer.model_folder import ModelFolder
@@ -43,7 +44,7 @@ class Embedder(Protocol):
         ...
 
     async def query(self, text: str) -> Vectors:
-        """A question's vector; waits for at most one batch of documents."""
+        """A question's vector; waits for at most one call for documents, a batch on every core."""
         ...
 
     async def warm(self) -> None:
@@ -115,10 +116,12 @@ class ModelEmbedder:
         self.tokens_max = folder.tokens_max
         self.tokenizer = str(folder.tokenizer)
         self._batch_tokens = batch_tokens
-        settings = {"model": folder.loads, "threads": threads or cores()}
+        self._threads = threads or cores()
+        settings = {"model": folder.loads, "threads": self._threads}
         child = Child("indexer.embedding_process:SentenceEmbedder", settings, environment=environment(folder))
         self._process = Steady(child, died=Cause.EMBEDDER_DOWN, what="the embedder's process")
-        self._turn = asyncio.Lock()  # documents queue here, so that a question finds at most one batch before it
+        self._turn = asyncio.Lock()  # documents queue here, so that a question finds at most one call before it
+        self._embed: Batcher[list[str], bytes] = Batcher(self._embed_all, items_max=self._threads)
 
     @property
     def pid(self) -> int | None:
@@ -129,9 +132,13 @@ class ModelEmbedder:
         rows = np.empty((len(texts), self.dimension), np.float32)
         for start in range(0, len(texts), WINDOW_TEXTS):
             window = texts[start : start + WINDOW_TEXTS]
-            for batch in token_batches(await self._lengths(window, start), self._batch_tokens):
-                made = await self._in_turn("documents", [window[index] for index in batch])
-                rows[[start + index for index in batch]] = self._unpacked(made, [start + index for index in batch])
+            batches = list(token_batches(await self._lengths(window, start), self._batch_tokens))
+            for first in range(0, len(batches), self._threads):  # no more at once: other documents want their turn
+                some = batches[first : first + self._threads]
+                calls = [self._embed([window[index] for index in batch]) for batch in some]
+                for batch, made in zip(some, await asyncio.gather(*calls), strict=True):
+                    at = [start + index for index in batch]
+                    rows[at] = self._unpacked(made, at)
         return rows
 
     async def query(self, text: str) -> Vectors:
@@ -153,7 +160,12 @@ class ModelEmbedder:
             self._refuse_long(start + index, tokens)
         return lengths
 
-    async def _in_turn(self, method: str, texts: list[str]) -> Any:
+    async def _embed_all(self, batches: Sequence[list[str]]) -> Sequence[bytes]:
+        """A batch for every core, of whichever documents."""
+        made: list[bytes] = await self._in_turn("documents", list(batches))
+        return made
+
+    async def _in_turn(self, method: str, texts: Sequence[Any]) -> Any:
         async with self._turn:
             return await self._process.call(method, texts)
 

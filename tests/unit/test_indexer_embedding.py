@@ -18,6 +18,8 @@ from indexer.embedding import HashEmbedder, ModelEmbedder, Unembeddable, open_em
 from indexer.generations import collection_name, generation_name
 from indexer.model_folder import ModelFolder
 
+NAMES = ["Pressure", "The seal", "Torque", "Leakage", "A very long name for the noise"]
+
 
 def cosine(one: np.ndarray, two: np.ndarray) -> float:
     return float(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
@@ -159,5 +161,18 @@ async def test_the_real_model_embeds_refuses_and_says_so_when_its_process_was_ki
         with pytest.raises(Transient) as down:
             await asked
         assert down.value.cause is Cause.EMBEDDER_DOWN
+    finally:
+        await embedder.close()
+
+
+async def test_cores_work_side_by_side_for_many_documents_and_mix_up_nothing():
+    embedder = open_embedder("minilm", threads=3, batch_tokens=40)
+    try:
+        texts = [f"{name} of pump {number}. " * (1 + number % 4) for number, name in enumerate(NAMES * 3)]
+        documents = [texts[:7], texts[7:8], [], texts[8:]]
+        rows = np.concatenate(await asyncio.gather(*(embedder.documents(some) for some in documents)))
+        for text, row in zip(texts, rows, strict=True):
+            (alone,) = await embedder.documents([text])
+            assert np.allclose(row, alone, atol=1e-5)
     finally:
         await embedder.close()

@@ -1,0 +1,188 @@
+"""folio beside what people would write today, on the same files: time to searchable, and do the right pages come back.
+
+Peer: PyMuPDF's get_text, RecursiveCharacterTextSplitter (1,000 characters, 200 of overlap), all-MiniLM-L6-v2 through
+sentence-transformers, langchain-qdrant with a local path; each by its defaults (`benchmarks/peer.py`). folio: its
+defaults, through the whole pipeline. Both have their model loaded; runs alternate. A question is answered when its page
+is among the first five pages that the first five passages name (`benchmarks/known_items.py` makes the questions, and
+`examples/questions.toml` has eight more). Must reach: sooner searchable, and more questions answered, the 95 % interval
+of the paired difference above 0. Files with scans are timed apart: the peer reads nothing there.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from benchmarks.known_items import Item, cells, sentences
+from benchmarks.pipeline_speed import born_digital, pdfs, pipeline, settings_of
+from benchmarks.synthetic import table
+from folio.records import Question
+from folio.telemetry import configure
+from infra.run import Owner, open_owner
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+HITS = 5
+RESAMPLES = 10_000
+Answers = list[list[tuple[str, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One system on one set of files."""
+
+    seconds: float
+    cpu: float
+    chunks: int
+    answers: Answers
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--misses", action="store_true", help="list what only the peer found")
+    asked = parser.parse_args()
+    configure(level="ERROR")
+    sets = {"bundled": bundled(), "real": real()}
+    return 0 if compare(sets, asked.runs, misses=asked.misses) else 1
+
+
+def bundled() -> dict[str, Path]:
+    return {path.name: path for path in sorted((EXAMPLES / "documents").iterdir())}
+
+
+def real() -> dict[str, Path]:
+    """PDFs of FOLIO_TEST_DATA; nothing where it is unset."""
+    return {f"{number:02}-{path.name}": path for number, path in enumerate(pdfs())}
+
+
+def compare(sets: dict[str, dict[str, Path]], runs: int, *, misses: bool) -> bool:
+    files = {name: path for some in sets.values() for name, path in some.items()}
+    digital = {path for path, _ in born_digital([path for path in files.values() if path.suffix == ".pdf"])}
+    born = {name: path for name, path in files.items() if path in digital}
+    scans = {name: path for name, path in files.items() if path not in digital}
+    items = [item for some, of in sets.items() for item in questions(some, of)]
+    scanned = [item for item in items if item.document in scans]
+    items = [item for item in items if item.document in born]
+    peers, ours = [], list[Side]()
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory() as scratch:
+            peers.append(peer(born, items, Path(scratch) / "peer"))
+            ours.append(asyncio.run(folio(born, items, Path(scratch) / "data")))
+    print(f"{len(born)} born-digital files in one index, {len(items)} questions; {len(scans)} more files need OCR")
+    ratio = median(one.seconds for one in ours) / median(one.seconds for one in peers)
+    show_times(peers, ours)
+    better = show_answers(items, peers[0].answers, ours[0].answers, misses=misses)
+    print(f"folio takes {ratio:.2f} of the peer's time, must reach less than 1; better answers: {better}")
+    if scans:
+        with_scans(scans, scanned)
+    return ratio < 1 and better
+
+
+def questions(name: str, files: dict[str, Path]) -> list[Item]:
+    """All questions of a set, its name before their kind."""
+    readable = {name: path for name, path in files.items() if path.suffix == ".pdf"}
+    items = [*(written() if name == "bundled" else []), *sentences(readable), *cells(readable)]
+    return [replace(item, kind=f"{name}, {item.kind}") for item in items]
+
+
+def written() -> list[Item]:
+    """The questions that come with the examples."""
+    asked = tomllib.loads((EXAMPLES / "questions.toml").read_text(encoding="utf-8"))["question"]
+    return [Item("written", one["ask"], one["document"], frozenset(one["pages"])) for one in asked]
+
+
+def with_scans(scans: dict[str, Path], items: Sequence[Item]) -> None:
+    """What the peer does not read at all; PNG and JPEG files it cannot even open for text."""
+    with tempfile.TemporaryDirectory() as scratch:
+        readable = {name: path for name, path in scans.items() if path.suffix == ".pdf"}
+        theirs = peer(readable, items, Path(scratch) / "peer")
+        mine = asyncio.run(folio(scans, items, Path(scratch) / "data"))
+    right = [sum(hits(items, one.answers)) for one in (theirs, mine)]
+    print(f"{len(scans)} files with scans: peer {theirs.chunks} chunks in {theirs.seconds:.1f} s, ", end="")
+    print(f"folio {mine.chunks} in {mine.seconds:.1f} s; of {len(items)} questions {right[0]:.0f} and {right[1]:.0f}")
+
+
+def peer(files: dict[str, Path], items: Sequence[Item], path: Path) -> Side:
+    job = {"files": {name: str(file) for name, file in files.items()}, "path": str(path)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.peer"],
+        input=json.dumps(job | {"questions": [item.ask for item in items]}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = json.loads(done.stdout.splitlines()[-1])
+    return Side(said["seconds"], said["cpu"], said["chunks"], [five_pages(passages) for passages in said["answers"]])
+
+
+async def folio(files: dict[str, Path], items: Sequence[Item], data: Path) -> Side:
+    ran = await pipeline("peer", files, data, {}, complete=False)
+    async with open_owner(settings_of(data, {})) as owner:
+        answers = [await answer(owner, item.ask) for item in items]
+    return Side(ran.seconds, ran.spent.total, ran.chunks, answers)
+
+
+async def answer(owner: Owner, ask: str) -> list[tuple[str, int]]:
+    found = await owner.search(Question(question=ask, k=HITS))
+    return five_pages([(hit.document, hit.pages) for hit in found])
+
+
+def five_pages(passages: Sequence[tuple[str, Sequence[int]]]) -> list[tuple[str, int]]:
+    """The first five pages that the passages name: one that runs over two pages has no advantage."""
+    named = [(document, page) for document, pages in passages for page in pages]
+    return list(dict.fromkeys(named))[:HITS]
+
+
+def hits(items: Sequence[Item], answers: Answers) -> list[float]:
+    return [
+        float(any((item.document, page) in pages for page in item.pages))
+        for item, pages in zip(items, answers, strict=True)
+    ]
+
+
+def show_times(peers: Sequence[Side], ours: Sequence[Side]) -> None:
+    rows = [("time to searchable", "chunks", *(f"run {n + 1}, s" for n in range(len(peers))), "CPU-s")]
+    for name, sides in (("peer", peers), ("folio", ours)):
+        each = [f"{side.seconds:.2f}" for side in sides]
+        rows.append((name, str(sides[0].chunks), *each, f"{median(side.cpu for side in sides):.2f}"))
+    table(rows)
+
+
+def show_answers(items: Sequence[Item], theirs: Answers, ours: Answers, *, misses: bool) -> bool:
+    """Page hit@5 by kind of question, and the paired difference; whether its interval lies above 0."""
+    rows = [("page hit@5", "questions", "peer", "folio", "difference", "95 % interval")]
+    low = 0.0
+    for kind in (*dict.fromkeys(item.kind for item in items), "all"):
+        chosen = [at for at, item in enumerate(items) if kind in (item.kind, "all")]
+        some = [items[at] for at in chosen]
+        pair = [np.array(hits(some, [side[at] for at in chosen])) for side in (theirs, ours)]
+        low, high = interval(pair[1] - pair[0])
+        means = [f"{one.mean():.3f}" for one in pair]
+        rows.append((kind, str(len(some)), *means, f"{(pair[1] - pair[0]).mean():+.3f}", f"{low:+.3f} to {high:+.3f}"))
+    table(rows)
+    if misses:
+        for item, mine, other in zip(items, hits(items, ours), hits(items, theirs), strict=True):
+            if mine < other:
+                print(f"  only the peer: {item.kind} {item.document} {sorted(item.pages)} {item.ask}")
+    return low > 0
+
+
+def interval(differences: "np.ndarray") -> tuple[float, float]:
+    """95 % of the means of resampled questions."""
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, len(differences), (RESAMPLES, len(differences)))
+    low, high = np.percentile(differences[drawn].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
