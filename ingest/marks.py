@@ -42,7 +42,7 @@ def draw_marks(picture: "Image.Image", marks: Sequence[Sequence[Any]]) -> None:
     font = ImageFont.load_default(max(_FONT_MIN, round(edge * _FONT_SHARE)))
     drawing = ImageDraw.Draw(picture)
     for *box, colour, _ in marks:
-        drawing.rectangle(_pixels(box, picture.size), outline=_colour(colour), width=line)
+        drawing.rectangle(_around(_pixels(box, picture.size), line, picture.size), outline=_colour(colour), width=line)
     for *box, colour, label in marks:
         if label:
             _write(drawing, _pixels(box, picture.size), str(label), _colour(colour), font=font, width_max=picture.width)
@@ -72,6 +72,12 @@ def _pixels(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int,
     x0, y0, x1, y1 = box
     left, top = min(round(x0 * width), width - 1), min(round(y0 * height), height - 1)
     return left, top, max(left, min(round(x1 * width), width) - 1), max(top, min(round(y1 * height), height) - 1)
+
+
+def _around(box: tuple[int, int, int, int], line: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A line beside the box covers none of its letters; at the page's edge it lies inside."""
+    left, top, right, bottom = box
+    return max(0, left - line), max(0, top - line), min(size[0] - 1, right + line), min(size[1] - 1, bottom + line)
 
 
 def _colour(name: str) -> tuple[int, ...]:

@@ -178,7 +178,11 @@ def _permanent(error: Exception, what: str, path: str = "") -> Permanent:
     """Name the cause of anything that a decoder raises; its words are quoted, never its traceback or our paths."""
     if isinstance(error, Permanent):
         return error
-    words = error_text(error).replace(repr(path), "").replace(path, "") if path else error_text(error)
+    words = (
+        error_text(error).replace(f" file {path!r} as type pdf", " it").replace(path, "it")
+        if path
+        else error_text(error)
+    )
     if isinstance(error, MemoryError) or "alloc" in words:
         return Permanent(Cause.RENDER_OOM)
     return Permanent(Cause.CORRUPT, f"{what}: {words}")

@@ -79,8 +79,10 @@ def marked(*marks: Mark, size: tuple[int, int] = (400, 600)) -> Image.Image:
 
 def test_a_mark_is_an_outline_where_its_box_is() -> None:
     picture = marked(Mark(box(0.25, 0.5, 0.75, 0.75), "#ff0000"))
-    assert [picture.getpixel(at) for at in ((100, 350), (299, 350), (200, 300), (200, 449))] == [RED] * 4
-    assert [picture.getpixel(at) for at in ((200, 375), (90, 350), (310, 350), (200, 290))] == [WHITE] * 4
+    assert [picture.getpixel(at) for at in ((99, 350), (300, 350), (200, 299), (200, 450))] == [RED] * 4
+    assert [picture.getpixel(at) for at in ((200, 375), (90, 350), (310, 350), (200, 290), (100, 350), (299, 449))] == [
+        WHITE
+    ] * 6
 
 
 def test_a_label_stands_above_its_box_or_inside_where_there_is_no_room() -> None:
