@@ -15,6 +15,7 @@ from folio.stage import Stage
 from folio.topics import DEAD, PAGES, PAGES_BULK, TEXTS
 from indexer.edge import EdgeStore
 from indexer.embedding import Embedder, open_embedder
+from indexer.fusion import Weights
 from indexer.generations import collection_name, generation_name
 from indexer.search import Searcher
 from indexer.sparse import VERSION as TOKENIZER
@@ -96,7 +97,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             ocr=ocr,
             embedder=embedder,
             store=store,
-            searcher=Searcher(store, embedder),
+            searcher=Searcher(store, embedder, Weights(lexical=settings.indexer.lexical_weight)),
             generation=generation,
             passwords=passwords,
             stages=(reading, ocr.stage, ledger.stage, indexing),
