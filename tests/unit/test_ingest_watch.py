@@ -26,7 +26,7 @@ def old(path: Path, content: bytes = b"%PDF-") -> Path:
     return path
 
 
-async def following(watching: Watching, *, wait_s: float = 5.0) -> str:
+async def following(watching: Watching, *, wait_s: float = 15.0) -> str:
     async with asyncio.timeout(wait_s):
         settled = await anext(watching)
     return f"{settled.path.name}: {settled.problem}" if settled.problem else settled.path.name
@@ -38,7 +38,7 @@ async def quiet(watching: Watching, wait_s: float = 1.2) -> None:
         await following(watching, wait_s=wait_s)
 
 
-async def after(watching: Watching, act: Callable[[], object], *, wait_s: float = 8.0) -> str:
+async def after(watching: Watching, act: Callable[[], object], *, wait_s: float = 15.0) -> str:
     """What comes once somebody has done something while the folder is being watched."""
     coming = asyncio.ensure_future(following(watching, wait_s=wait_s))
     await asyncio.sleep(0.5)
@@ -59,14 +59,14 @@ async def test_a_file_that_grows_is_left_alone_until_it_rests(tmp_path: Path) ->
     growing = tmp_path / "a.pdf"
 
     async def write() -> None:
-        for _ in range(12):
+        for _ in range(24):
             with growing.open("ab") as file:
-                file.write(b"x" * 1000)
-            await asyncio.sleep(SETTLE_S / 3)
+                file.write(b"x" * 500)
+            await asyncio.sleep(0.1)
 
-    async with aclosing(settled_files(tmp_path, settle_s=SETTLE_S)) as watching:
+    async with aclosing(settled_files(tmp_path, settle_s=1.5)) as watching:  # much longer than a busy machine's pauses
         writing = asyncio.ensure_future(write())
-        assert await following(watching) == "a.pdf"
+        assert await following(watching, wait_s=15) == "a.pdf"
         assert writing.done(), "it was given while somebody wrote to it"
         assert growing.stat().st_size == 12_000
 
