@@ -24,13 +24,13 @@ STACKED_SHARE = 0.5
 
 def table_text(rows: Sequence[Row], ink: Ink) -> str:
     """A pipe table, or an HTML table where cells are merged."""
-    apart = [[part for cell in row for part in _parts_of(cell, ink)] for row in rows]
+    apart = [[part for cell in row for part in parts_of(cell, ink)] for row in rows]
     cells = [cell for row in apart for cell in row]
     box = around([cell.rectangle for cell in cells])
     return written(ruled(cells, ink.rulings(box)) or list(grid(apart)))
 
 
-def _parts_of(line: Line, ink: Ink) -> Iterator[Line]:
+def parts_of(line: Line, ink: Ink) -> Iterator[Line]:
     """What the detector took for one line, cut where the picture shows a blank as wide as between columns."""
     return _apart(line, ink.blanks(line.rectangle, BLANK * line.height))
 

@@ -5,7 +5,7 @@ from itertools import chain
 from statistics import median
 
 from folio.records import Block, BlockKind
-from ocr_stage.cells import table_text
+from ocr_stage.cells import parts_of, table_text
 from ocr_stage.layout import levelled, reading_order, rows_of
 from ocr_stage.lines import Line, Region, RegionKind, Row, around, joined, weight
 from ocr_stage.paper import Paper
@@ -131,9 +131,15 @@ def _table(whole: Line, paper: Paper) -> Iterator[Piece]:
     """A line above all columns that no ruling frames is the table's title, not its header."""
     is_ruled = bool(paper.ink.rulings(whole.rectangle).down)
     rows, titles = rows_of(whole.held), list[Line]()
-    while not is_ruled and len(rows) > 2 and len(rows[0]) == 1 and lies_over(rows[0][0], rows[1:]):
+    while not is_ruled and len(rows) > 2 and _is_over(rows, paper):
         titles += rows.pop(0)
     if titles:
         yield Piece(BlockKind.CAPTION, titles, escaped(together([line.text for line in titles])))
     cells = [cell for row in rows for cell in row]
     yield Piece(BlockKind.TABLE, [whole, *cells], table_text(rows, paper.ink))
+
+
+def _is_over(rows: Sequence[Row], paper: Paper) -> bool:
+    first = rows[0]
+    is_one = len(first) == 1 and len(list(parts_of(first[0], paper.ink))) == 1
+    return is_one and lies_over(first[0], rows[1:])

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 import os
 import signal
 import textwrap
@@ -241,6 +242,102 @@ def test_a_blank_page_has_no_text_and_a_scrawl_without_letters_is_no_success(rea
     with pytest.raises(Permanent) as failed:
         read(reader, scrawl)
     assert failed.value.cause is Cause.OCR_EMPTY
+
+
+SENTENCE = ("The crane must not stand closer than six metres to", "the quay edge, by order of the harbour office.")
+
+
+def report(size=(900, 1200)) -> Image.Image:
+    """A page whose boxes are known: a title, a paragraph of two lines, a table."""
+    rows = [("Pump", "Flow", "Head"), ("KX-204", "860", "4.5"), ("KX-260", "15,120", "2.9"), ("Hallow", "1,440", "3.7")]
+    cells = [(80 + 260 * at, 500 + 50 * row, text) for row, each in enumerate(rows) for at, text in enumerate(each)]
+    prose = [(80, 250 + 32 * at, text) for at, text in enumerate(SENTENCE)]
+    picture = drawn((80, 100, "Harbour works", LARGE), *prose, *cells, size=size)
+    pen = ImageDraw.Draw(picture)
+    for y in range(490, 700, 50):
+        pen.line([(60, y), (800, y)], fill="black", width=2)
+    for x in (60, 320, 580, 800):
+        pen.line([(x, 490), (x, 690)], fill="black", width=2)
+    return picture
+
+
+REPORT = {
+    "heading": (80, 105, 80 + LARGE.getlength("Harbour works"), 150),
+    "paragraph": (80, 252, 80 + FONT.getlength(SENTENCE[0]), 308),
+    "table": (60, 490, 800, 690),
+}
+
+
+def around(corners, place, size):
+    """The rectangle around a rectangle's corners, each moved to its place on a picture of that size, in fractions."""
+    x0, y0, x1, y1 = corners
+    places = [place(x, y) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+    return [pick(each[axis] for each in places) / size[axis] for pick in (min, max) for axis in (0, 1)]
+
+
+def check_report(reader, picture, place):
+    markdown, blocks = read(reader, picture)
+    assert markdown.startswith("# Harbour works")
+    assert "closer than six metres to the quay edge, by order" in markdown
+    assert "| KX-260 | 15,120 | 2.9 |" in markdown
+    found = {block["kind"]: block["box"] for block in blocks}
+    for kind, corners in REPORT.items():
+        box = [found[kind].get(side, 0.0) for side in ("x0", "y0", "x1", "y1")]
+        assert box == pytest.approx(around(corners, place, picture.size), abs=0.025), kind
+
+
+@pytest.mark.parametrize(
+    ("turn", "place"),
+    [
+        (Image.Transpose.ROTATE_90, lambda x, y: (y, 900 - x)),
+        (Image.Transpose.ROTATE_180, lambda x, y: (900 - x, 1200 - y)),
+        (Image.Transpose.ROTATE_270, lambda x, y: (1200 - y, x)),
+    ],
+    ids=["90", "180", "270"],
+)
+def test_a_turned_page_is_read_upright_and_its_boxes_lie_on_the_page_as_it_came(reader, turn, place):
+    check_report(reader, report().transpose(turn), place)
+
+
+def test_a_crooked_page_is_read_level_and_its_boxes_lie_on_the_page_as_it_came(reader):
+    angle = math.radians(3)
+
+    def place(x, y):
+        across, down = x - 450, y - 600
+        return (
+            450 + across * math.cos(angle) + down * math.sin(angle),
+            600 + down * math.cos(angle) - across * math.sin(angle),
+        )
+
+    check_report(reader, report().rotate(3, Image.Resampling.BICUBIC, fillcolor="white"), place)
+
+
+def test_a_pale_page_is_read(reader):
+    markdown, _ = read(reader, report().point(lambda value: 170 + value // 6))
+    assert "closer than six metres to the quay edge" in markdown
+
+
+def test_a_chinese_page_has_headings_a_table_a_list_and_furniture(reader):
+    answer = reader.read(page_image(EXAMPLES / "documents" / "product-manual-zh.pdf"))
+    markdown, blocks = answer["markdown"], answer["blocks"]
+    assert "# KX系列潮汐水泵产品手册" in markdown.replace(" 系列", "系列")
+    assert "| 防护等级 | IP68 | IP68 |" in markdown
+    assert "1. 基础混凝土的强度不低于" in markdown
+    assert [markdown[block["start"] : block["end"]] for block in blocks if block.get("furniture")][-1] == "第1页"
+
+
+def test_without_the_layout_model_the_same_page_is_read_and_no_model_is_loaded():
+    plain = RapidReader(edge_pixels=1280, pixels_max=8_000_000, layout=False)
+    markdown, blocks = read(plain, report())
+    assert plain._layout is None
+    assert "| KX-204 | 860 | 4.5 |" in markdown
+    assert {block["kind"] for block in blocks} == {"heading", "paragraph", "table"}
+
+
+def test_every_part_of_the_work_is_accounted_for(reader):
+    before = dict(reader.spent())
+    read(reader, drawn((40, 40, "Pump station seven")))
+    assert {part for part, spent in reader.spent().items() if spent > before.get(part, 0.0)} >= {"detect", "recognise"}
 
 
 QUESTIONS = tomllib.loads((EXAMPLES / "questions.toml").read_text(encoding="utf-8"))["question"]
