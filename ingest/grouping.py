@@ -25,6 +25,7 @@ _ALONE_EMS = 0.45
 _LEADING_WIDTH = 0.85
 _TEXT_WIDTH = 0.6
 _UP_MAX = 0.5
+_WOVEN, _WOVEN_CHARS_MAX, _WOVEN_LINES = 0.2, 40, 8
 _FULL_LINE = 0.9
 _SENTENCE_SLACK = 1.35
 _BLANK_LINES = 2.0
@@ -67,7 +68,10 @@ def groups_of(lines: Sequence[Line], styles: Styles) -> list[Group]:
         marker = _marker(line, lettered=column.lettered)
         standing = _standing(lines, at, column)
         apart = last is not None and standing.leads and line.font != last.lines[-1].font and last.kind != "list"
-        if apart and styles.level(line, standing):
+        woven = last is not None and last.kind == "paragraph" and _is_woven(last.lines[-_WOVEN_LINES:], line)
+        if last is not None and woven and not styles.level(line, standing):
+            pass  # goes on below
+        elif apart and styles.level(line, standing):
             groups.append(_started(line, marker, styles=styles, standing=standing))
         elif last is not None and _continues(last, line, marker, column):
             if last.kind == "list":
@@ -142,6 +146,17 @@ def _continues(group: Group, line: Line, marker: Marker | None, column: _Column)
     if group.kind == "list":
         return _is_of_item(group.items[-1], line, column)
     return _is_of_paragraph(group, line, down, column)
+
+
+def _is_woven(lines: Sequence[Line], line: Line) -> bool:
+    """Pieces of a formula: short, and above or below each other by less than a line."""
+    if max(len(each.text) for each in (*lines, line)) > _WOVEN_CHARS_MAX:
+        return False
+    return any(
+        min(last.box[3], line.box[3]) - max(last.box[1], line.box[1])
+        > _WOVEN * min(last.box[3] - last.box[1], line.box[3] - line.box[1])
+        for last in lines
+    )
 
 
 def _is_numbered_alike(first: Line, line: Line) -> bool:

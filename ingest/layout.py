@@ -191,25 +191,39 @@ def _line(spans: Sequence[Span]) -> Line:
     )
 
 
-def reading_order(items: Sequence[P], em: float, depth: int = 0) -> list[list[P]]:
+def reading_order(items: Sequence[P], em: float) -> list[list[P]]:
     """Columns of items, top to bottom, in the order of reading. What spans a gutter stands between columns."""
+    return [flow for _, flow in _ordered(items, em, 0)]
+
+
+def _ordered(items: Sequence[P], em: float, depth: int) -> list[tuple[bool, list[P]]]:
+    """Flows, and whether each is a column beside another; what follows each other on the whole width is one flow."""
     if not items:
         return []
     if depth >= _DEPTH_MAX:
-        return [rows(items)]
+        return [(False, rows(items))]
     gutter = _gutter(items, em, _GUTTER_CROSSED_AT_ONCE)
     if gutter is None:
         above, below = _cut_across(items, em)
         if below:
-            flows = [*reading_order(above, em, depth + 1), *reading_order(below, em, depth + 1)]
-            return flows if len(flows) > 2 else [rows(items)]
+            return _merged([*_ordered(above, em, depth + 1), *_ordered(below, em, depth + 1)])
         gutter = _gutter(items, em, _GUTTER_CROSSED_MAX)
-    return [rows(items)] if gutter is None else _between(items, gutter, em, depth)
+    return [(False, rows(items))] if gutter is None else _merged(_between(items, gutter, em, depth))
 
 
-def _between(items: Sequence[P], gutter: float, em: float, depth: int) -> list[list[P]]:
+def _merged(flows: Sequence[tuple[bool, list[P]]]) -> list[tuple[bool, list[P]]]:
+    merged: list[tuple[bool, list[P]]] = []
+    for column, flow in flows:
+        if merged and not column and not merged[-1][0]:
+            merged[-1] = (False, merged[-1][1] + flow)
+        else:
+            merged.append((column, flow))
+    return merged
+
+
+def _between(items: Sequence[P], gutter: float, em: float, depth: int) -> list[tuple[bool, list[P]]]:
     """Left before right, in bands that end where something spans the gutter."""
-    flows: list[list[P]] = []
+    flows: list[tuple[bool, list[P]]] = []
     band: list[P] = []
     spanning: list[P] = []
     for item in sorted(items, key=lambda item: item.box[1]):
@@ -219,11 +233,11 @@ def _between(items: Sequence[P], gutter: float, em: float, depth: int) -> list[l
             spanning.append(item)
         else:
             if spanning:
-                flows.append(rows(spanning))
+                flows.append((False, rows(spanning)))
                 spanning = []
             band.append(item)
     flows += _columns(band, gutter, em, depth)
-    return [*flows, rows(spanning)] if spanning else flows
+    return [*flows, (False, rows(spanning))] if spanning else flows
 
 
 def _ends(spanning: Sequence[P], item: P, items: Sequence[P]) -> bool:
@@ -251,10 +265,11 @@ def _cut_across(items: Sequence[P], em: float) -> tuple[Sequence[P], Sequence[P]
     return (down[:cut], down[cut:]) if cut else (down, [])
 
 
-def _columns(band: Sequence[P], gutter: float, em: float, depth: int) -> list[list[P]]:
+def _columns(band: Sequence[P], gutter: float, em: float, depth: int) -> list[tuple[bool, list[P]]]:
     left = [item for item in band if item.box[2] <= gutter]
     right = [item for item in band if item.box[2] > gutter]
-    return reading_order(left, em, depth + 1) + reading_order(right, em, depth + 1)
+    flows = [*_ordered(left, em, depth + 1), *_ordered(right, em, depth + 1)]
+    return [(True, flow) for _, flow in flows] if left and right else flows
 
 
 def rows(items: Sequence[P]) -> list[P]:
