@@ -38,7 +38,7 @@ def bands_of(rows: Sequence[Sequence[Line]], heads: int) -> list[Band]:
     usual = counts[3 * len(counts) // 4]
     fullest = [row for row in body if len(row) >= _FULL_ROW * usual]
     bands = _covered(fullest, len(fullest) // _ROWS_A_CROSSING, _GAP_EMS * em)
-    for row in [*body, *rows[:heads]]:
+    for row in [*body, *(head for head in rows[:heads] if len(head) >= len(bands))]:
         for line in row:
             left, _, right, _ = line.box
             if len(row) > 1 and not any(begin < right and left < end for begin, end in bands):

@@ -10,8 +10,9 @@ from ingest.layout import Line
 from ingest.sheet import Rect
 from ingest.table_cells import Cell, Table, compact
 from ingest.table_columns import Band, Placed, bands_of, over, place
-from ingest.table_tokens import box_of, interlocked, is_amount, is_number, middle, text_of
+from ingest.table_tokens import CAPTION, box_of, interlocked, is_amount, is_number, middle, text_of
 
+_TITLE_CHARS_MIN = 60
 _HEADS_MAX = 6
 _HEAD_SHARE_MIN = 0.3
 _WIDE = 0.8
@@ -34,13 +35,37 @@ class Block:
 
 def block_of(rows: Sequence[Sequence[Line]], level: Sequence[Rect]) -> Block:
     """Head and columns of these rows."""
+    rows = _without_titles(rows)
     block = Block([list(row) for row in rows], list(level), box_of([line for row in rows for line in row]))
     top, bottom = block.box[1], block.box[3]
     em = max(line.size for line in block.rows[0])
     block.level = [rule for rule in level if top - em <= rule[1] <= bottom + em]
     block.heads = _heads(block)
     block.bands = bands_of(block.rows, block.heads)
+    while len(block.rows) > block.heads + 1 and _is_note(block.rows[-1], block.bands):
+        block.rows.pop()
+        block.box = box_of([line for row in block.rows for line in row])
     return block
+
+
+def _without_titles(rows: Sequence[Sequence[Line]]) -> Sequence[Sequence[Line]]:
+    """Without a caption at the top, and its further lines."""
+    first = 0
+    left = min(row[0].box[0] for row in rows)
+    while first + 1 < len(rows) and len(rows[first]) == 1 and rows[first][0].box[0] - left < rows[first][0].size:
+        line = rows[first][0]
+        if not (first or CAPTION.match(line.text) or len(line.text) > _TITLE_CHARS_MIN):
+            break
+        first += 1
+    return rows[first:] if any(len(row) > 1 for row in rows[first:]) else rows
+
+
+def _is_note(row: Sequence[Line], bands: Sequence[Band]) -> bool:
+    """A sentence below the columns: it runs on over their gaps."""
+    if any(is_amount(line.text) for line in row):
+        return False
+    crossing = [line for line in row if sum(begin < line.box[2] and line.box[0] < end for begin, end in bands) > 1]
+    return bool(crossing) and (len(row) == 1 or 2 * len(crossing) > len(row))
 
 
 def _heads(block: Block) -> int:
@@ -195,9 +220,13 @@ def _body(block: Block) -> list[list[Placed]]:
 
 
 def _one_or_all(group: Sequence[list[Placed]], block: Block) -> list[list[Placed]]:
-    """Rows between two rules are one, unless numbers stand under each other in them."""
-    columns: list[int] = [each.first for row in group for each in row if each.first and is_amount(each.line.text)]
-    if len(set(columns)) == len(columns):
+    """Rows between two rules are one, unless a number stands above or under something in them."""
+    columns: dict[int, list[Line]] = {}
+    for row in group:
+        for each in row if len(group) > 1 else ():
+            columns.setdefault(each.first, []).append(each.line)
+    columns.pop(0, None)
+    if not any(len(lines) > 1 and any(is_amount(line.text) for line in lines) for lines in columns.values()):
         return [[each for row in group for each in row]]
     return _wrapped(group, block)
 

@@ -1,18 +1,19 @@
 """Where on a page rows of cells follow each other: between ruling lines, or by alignment alone."""
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from statistics import median
 
 from ingest.layout import Line, same_row
 from ingest.sheet import Rect, centre, holds, union
 from ingest.table_columns import Band, bands_of
 from ingest.table_rules import TOUCH, Frame
-from ingest.table_tokens import CURRENCY, coarse, is_amount, is_spaced, middle, rows_of, source_of, tokens
+from ingest.table_tokens import CAPTION, CURRENCY, coarse, is_amount, is_spaced, middle, rows_of, source_of, tokens
 
 _PITCH_EMS_MAX = 3.0
 _NEAR_EMS_MAX = 2.0
 _SINGLES_MAX = 2
+_LARGER = 1.2
 _BESIDE_EMS = 4.0
 _UNEVEN = 12.0
 _COLUMNS_APART = 40.0
@@ -27,7 +28,6 @@ _PROSE_FULL = 0.85
 _PROSE_FULL_SHARE = 0.6
 _PROSE_PITCH_EMS = 1.8
 _PROSE_SHARE_MAX = 0.8
-_CAPTION = re.compile(r"(?:Figure|Fig\.|Table|Tab\.|Chart|Exhibit|图|表)\s*\d", re.IGNORECASE)
 
 Row = list[Line]
 
@@ -109,7 +109,8 @@ def _ends(run: Sequence[Row], row: Row) -> bool:
     """A caption, a sentence or the third single text in a row ends a run."""
     line = row[0]
     singles = all(len(above) == 1 for above in run[-_SINGLES_MAX:])
-    return singles or len(line.text) > _LONG_CHARS or bool(_CAPTION.match(line.text))
+    larger = line.size > _LARGER * max(other.size for above in run for other in above)
+    return singles or larger or len(line.text) > _LONG_CHARS or bool(CAPTION.match(line.text))
 
 
 def _trimmed(run: list[Row]) -> Iterator[list[Row]]:
@@ -146,12 +147,29 @@ def between_rules(frame: Frame, lines: Sequence[Line], plumb: Sequence[Rect]) ->
     strips = [_strip(rows, low, high) for low, high in pairwise(heights)]
     above = [row for row in rows if middle(row) <= top]
     below = [row for row in rows if middle(row) >= bottom]
-    for first, last in _tabular([_kind(strip, paragraphs) for strip in strips]):
+    size = median([line.size for strip in strips for row in strip if len(row) > 1 for line in row] or [0.0])
+    for first, last in _tabular([_kind(strip, paragraphs, size) for strip in strips]):
         run = [row for strip in strips[first : last + 1] for row in strip]
         before = above if first == 0 else strips[first - 1]
         after = below if last == len(strips) - 1 else []
         single = first == 0 and all(rule[2] - rule[0] < _NARROW * (right - left) for rule in frame.level)
-        yield [*_heads_above(before, run, heights[first], single=single), *run, *_more_below(after, run)]
+        yield from _parted(
+            [*_heads_above(before, run, heights[first], single=single), *run, *_more_below(after, run)], size
+        )
+
+
+def _parted(run: Sequence[Row], size: float) -> Iterator[list[Row]]:
+    """A heading or a caption between two of its rows ends one table and begins the next."""
+    part: list[Row] = []
+    for row in run:
+        line = row[0]
+        if len(row) == 1 and part and (line.size > _LARGER * size or CAPTION.match(line.text)):
+            yield part
+            part = []
+        else:
+            part.append(row)
+    if len(part) > 1:
+        yield part
 
 
 def _walls(line: Line, plumb: Sequence[Rect]) -> list[float]:
@@ -247,18 +265,20 @@ def _strip(rows: Sequence[Row], low: float, high: float) -> list[Row]:
     return [row for row in rows if low < middle(row) < high]
 
 
-def _kind(strip: Sequence[Row], paragraphs: set[int]) -> str:
-    """cells, text, or open: nothing or one short text, which may stand in a table."""
+def _kind(strip: Sequence[Row], paragraphs: set[int], size: float) -> str:
+    """cells, text, or open: nothing, or one short text no larger than the cells, which may stand in a table."""
     if not strip:
         return "open"
     several = sum(len(row) > 1 for row in strip)
     chars = sum(len(line.text) for row in strip for line in row)
     prose = sum(len(line.text) for row in strip for line in row if id(source_of(line)) in paragraphs)
-    if prose > _PROSE_SHARE_MAX * chars or any(_CAPTION.match(row[0].text) for row in strip if len(row) == 1):
+    if prose > _PROSE_SHARE_MAX * chars or any(CAPTION.match(row[0].text) for row in strip if len(row) == 1):
         return "text"
     if several and 2 * several >= len(strip):
         return "cells"
-    short = len(strip) <= _SINGLES_MAX and all(len(line.text) <= _LONG_CHARS for row in strip for line in row)
+    short = len(strip) <= _SINGLES_MAX and all(
+        len(line.text) <= _LONG_CHARS and line.size <= _LARGER * size for row in strip for line in row
+    )
     return "open" if short else "text"
 
 

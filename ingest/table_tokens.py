@@ -22,15 +22,18 @@ _SIGN = re.compile(r"[-\u2013\u2014\u2212.*†✓✗✔✘\u00d7●○•■□x
 _WORDS = re.compile(r"\s+|\S+")
 _APART = re.compile(r"\s{3,}|\s+$|\S+(?:\s{1,2}\S+)*")
 _APART_MONO = re.compile(r"\s{2,}|\s+$|\S+(?:\s\S+)*")
-_LEADERS = re.compile(r"(?:\s*[.·…]){5,}\s*$")
+_DOTS = " .\u00b7\u2026"
+_LEADER_MIN = 5
+_NUMBER_CHARS_MAX = 40
 _HYPHENS = frozenset("-\u00ad\u2010")
+CAPTION = re.compile(r"(?:Figure|Fig\.|Table|Tab\.|Chart|Exhibit|图|表)\s*\d", re.IGNORECASE)
 CURRENCY = frozenset("$€£¥₹")
 _NARROW, _BROAD = frozenset("iIjl.,:;'|!()[] ftr-"), frozenset("mwMW%@")
 
 
 def is_number(text: str) -> bool:
     """A figure with its units and brackets, or a sign that stands for one."""
-    return bool(_NUMBER.fullmatch(text) or _SIGN.fullmatch(text))
+    return len(text) <= _NUMBER_CHARS_MAX and bool(_NUMBER.fullmatch(text) or _SIGN.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,11 @@ def _is_seen(span: Span, sheet: Sheet) -> bool:
     return not any(colour == span.colour and holds(box, *centre(span.box)) for box, colour in sheet.fills)
 
 
+def _without_leader(text: str) -> str:
+    bare = text.rstrip(_DOTS)
+    return bare if len(text) - len(bare) >= _LEADER_MIN else text
+
+
 def is_spaced(line: Line) -> bool:
     """Its columns are made with spaces."""
     return any("  " in text.strip() for text, _ in line.pieces) and len(coarse(line)) > 1
@@ -167,7 +175,7 @@ def _words(line: Line, *, finely: bool) -> Iterator[tuple[str, Rect]]:
         at = left
         for part in (_WORDS if finely else _APART_MONO if line.mono else _APART).findall(text):
             width = unit * measured(part)
-            if not part.isspace() and (said := _LEADERS.sub("", part)):
+            if not part.isspace() and (said := _without_leader(part)):
                 yield said, (at, top, at + width, bottom)
             at += width
 

@@ -321,6 +321,17 @@ def test_tables_side_by_side_are_two(engine: Engine, tmp_path: Path) -> None:
     assert page.markdown.count("Table 72. Ships") == page.markdown.count("Table 310. Ships") == 1
 
 
+def test_a_heading_parts_two_tables(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        make.prose(canvas, lines=3)
+        for top in (680, 560):
+            platypus(canvas, HARBOUR, [("LINEBELOW", (0, 0), (-1, -1), 0.5, colors.grey)], [90, 90, 60], top=top)
+        canvas.setFont("Helvetica", 14)
+        canvas.drawString(72, 580, "Other ships")
+
+    assert tables(read(engine, tmp_path, draw)) == ["\n".join(HARBOUR_LINES)] * 2
+
+
 def column(canvas: Canvas, left: float, lines: int, top: float = 760) -> None:
     canvas.setFont("Times-Roman", 10)
     words = "harbour dues rose again because more grain ships called than in any other spring since the quay".split()
