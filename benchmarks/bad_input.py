@@ -84,7 +84,7 @@ PDFS = [
     bad("200,000 pages", "many.pdf", lambda path: make.many_pages(path, 200_000), Cause.TOO_MANY_PAGES),
     bad("a page of 5 x 5 m", "vast.pdf", make.vast_page, OK),
     bad("a page of 9,000 x 1 points", "sliver.pdf", make.sliver, OK),
-    bad("4 GB of drawing in 12 MB", "bomb.pdf", lambda path: make.flate_bomb(path, 4096), *TIME_OR_MEMORY),
+    bad("2 GB of drawing in 6 MB", "bomb.pdf", lambda path: make.flate_bomb(path, 2048), *TIME_OR_MEMORY),
     bad("--pages beyond the end", "p.pdf", lambda path: make.pdf(path, make.prose), Cause.PAGE_MISSING, chosen="7-"),
     bad("--pages backwards", "q.pdf", lambda path: make.pdf(path, make.prose), Cause.SCHEMA_INVALID, chosen="3-1"),
 ]
@@ -117,7 +117,7 @@ IMAGES = [
     bad(
         "a TIFF of 5,001 frames",
         "frames.tiff",
-        lambda path: make.frames_tiff(path, 5001, growing=0),
+        lambda path: make.many_frames_tiff(path, 5001),
         Cause.TOO_MANY_PAGES,
     ),
 ]

@@ -143,8 +143,8 @@ def turned_jpeg(path: Path) -> Path:
     return image(path, exif=exif, quality=95)
 
 
-def frames_tiff(path: Path, frames: int, *, growing: int = 10) -> Path:
-    pictures = [Image.new("L", (120 + growing * at, 90), 255 - at % 256) for at in range(frames)]
+def frames_tiff(path: Path, frames: int) -> Path:
+    pictures = [Image.new("L", (120 + 10 * at, 90), 255 - at) for at in range(frames)]
     pictures[0].save(path, save_all=True, append_images=pictures[1:])
     return path
 
@@ -196,6 +196,18 @@ def looping_tiff(path: Path) -> Path:
     struct.pack_into("<I", body, first + 2 + 12 * entries, first)
     path.write_bytes(body)
     return path
+
+
+def many_frames_tiff(path: Path, frames: int) -> Path:
+    """Any number of frames of 8 x 8 grey pixels, all of which share the same ones: 114 bytes a frame."""
+    size, out = 2 + 12 * 9 + 4, b"II*\0" + struct.pack("<I", 8 + 64) + b"\x80" * 64
+    for at in range(frames):
+        after = len(out) + size if at + 1 < frames else 0
+        entries = [(256, 3, 8), (257, 3, 8), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
+        entries += [(278, 3, 8), (279, 4, 64)]
+        table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+        out += struct.pack("<H", 9) + table + struct.pack("<I", after)
+    return wrapped(path, out)
 
 
 def tiled_tiff(path: Path) -> Path:

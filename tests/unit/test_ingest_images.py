@@ -147,6 +147,12 @@ def test_a_header_that_promises_too_much_is_refused_unread(tmp_path: Path, suffi
     assert refused.value.cause == Cause.PIXEL_LIMIT
 
 
+def test_any_number_of_frames_is_counted_and_each_is_read(tmp_path: Path) -> None:
+    file = opened(make.many_frames_tiff(tmp_path / "a.tiff", 300))
+    assert file.page_count == 300
+    assert file.picture(300, edge=100, quality=85)[1:] == (8, 8)
+
+
 def test_frames_that_go_in_a_circle_end(tmp_path: Path) -> None:
     assert opened(make.looping_tiff(tmp_path / "a.tiff")).page_count <= 2
 
