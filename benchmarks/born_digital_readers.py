@@ -121,7 +121,11 @@ def _reference(name: str, *, fresh: bool) -> Reader:
         missing = [path for path in paths if fresh or not _kept(path, name).exists()]
         if missing:
             _run_reference(name, missing)
-        return {path: PagesRead(**json.loads(_kept(path, name).read_text(encoding="utf-8"))) for path in paths}
+        found = {path: PagesRead(**json.loads(_kept(path, name).read_text(encoding="utf-8"))) for path in paths}
+        for path, read in found.items():
+            if read.error:
+                print(f"{name} cannot read {path.name}: {read.error}", file=sys.stderr)
+        return found
 
     return read_all
 
