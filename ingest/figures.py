@@ -19,6 +19,7 @@ _BELOW_EMS = 1.0
 _BELOW_MAX = 3.0
 _SIDE_MIN = 24.0
 _PAGE_SHARE_MIN, _PAGE_MAX = 0.004, 0.9
+_LABELLED_SHARE_MIN = 0.05
 _PICTURES_MAX = 500
 _STACKED_EMS = 0.5
 _STACKED_WIDTH_MIN = 0.25
@@ -55,7 +56,8 @@ def find_pictures(lines: Sequence[Line], sheet: Sheet, taken: Sequence[Rect]) ->
             continue
         inside = [line for line in rest if holds(box, *centre(line.box))]
         chars = sum(len(line.text) for line in inside)
-        if inside and (chars > _LABEL_CHARS_MEAN_MAX * len(inside) or len(inside) < _LABELS_MIN):
+        few = len(inside) < _LABELS_MIN and area(box) < _LABELLED_SHARE_MIN * sheet.width * sheet.height
+        if inside and (few or chars > _LABEL_CHARS_MEAN_MAX * len(inside)):
             continue
         figures.append(_labelled(box, inside))
         rest = _without(rest, inside)

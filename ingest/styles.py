@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ingest.layout import Line
 from ingest.links import bare
@@ -45,12 +46,12 @@ _PITCH_SLACK, _PITCH_DRIFT, _PITCH_MORE = 0.06, 0.003, 14
 _RARE_FONT_SHARE = 0.2
 _SET_APART_CHARS_MAX = 80
 _FORMULA = re.compile(r"[=∑∫∏√≤≥≈]")
+_CODE_LIKE = re.compile(r"\w\(|\w_\w+_\w|[{};<>|\\]")
 _SPACES = re.compile(r"\W+")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Style:
-    """Ordered from the most to the least prominent: larger, then bold, then the shallower number."""
+class Style(NamedTuple):
+    """Ordered from the most to the least prominent: larger, then bold, then the shallower number (0: none)."""
 
     smaller: float
     plain: bool
@@ -186,29 +187,42 @@ class Styles:
         if not rare or line.size < _BOLD_SIZE_MIN * self._body or len(line.text) > _SET_APART_CHARS_MAX:
             return False
         text = bare(line.text)
-        fits = not text.endswith((".", ",", ":", ";", "?", "!")) and not text[:1].islower()
+        fits = not (text.endswith((".", ",", ":", ";", "?", "!")) or text[:1].islower() or _CODE_LIKE.search(text))
         if fits:
             self._apart.add((line.font, round(line.size * _SIZE_STEP)))
         return fits
 
     def _ranked(self, style: Style, line: Line, listed: int) -> int:
-        """By size against the running text, but never deeper than one below the next larger style."""
+        """By number and size against what is known, but never deeper than one below the next larger style."""
         ratio = line.size / self._body
-        level = next((level for least, level in _RATIOS if ratio >= least), _BOLD_LEVEL) + max(0, style.depth - 1)
+        level = next((level for least, level in _RATIOS if ratio >= least), _BOLD_LEVEL)
         above = [known for other, known in self._levels.items() if other < style]
-        below = [known for other, known in self._levels.items() if other > style]
-        if listed:
-            level = listed + 1
+        below = [known for other, known in self._levels.items() if other[:2] > style[:2]]
         level = min(level, max(above) + 1) if above else min(level, _FIRST_LEVEL_MAX)
         level = max(level, max(above, default=1))
-        level = min(level, min(below, default=_LEVEL_MAX), _LEVEL_MAX)
+        counted = self._counted(style)
+        if listed or counted:
+            level = listed + 1 if listed else counted
+        level = max(1, min(level, min(below, default=_LEVEL_MAX), _LEVEL_MAX))
         self._levels[style] = level
         return level
 
+    def _counted(self, style: Style) -> int:
+        """The level that follows from the style's numbers and those of others; 0 where there are none."""
+        alike = {other.depth: level for other, level in self._levels.items() if other[:2] == style[:2]}
+        if alike and (not style.depth or not any(alike)):
+            return min(alike.values())
+        outer = alike or {other.depth: level for other, level in self._levels.items() if other < style}
+        outer = {depth: level for depth, level in outer.items() if depth and (alike or depth < style.depth)}
+        if not outer or not style.depth:
+            return 0
+        near = min(outer, key=lambda depth: abs(depth - style.depth))
+        return outer[near] + style.depth - near
+
 
 def _style(line: Line) -> Style:
-    found = NUMBERING.match(line.text)
-    depth = found[1].count(".") + 1 if found else 1
+    found = NUMBERING.match(bare(line.text))
+    depth = found[1].count(".") + 1 if found else 0
     return Style(-round(line.size * _SIZE_STEP) / _SIZE_STEP, not line.bold, depth)
 
 
