@@ -77,7 +77,10 @@ class Writer:
         return Written(group.kind, self._text(group.lines), group.box)
 
     def _text(self, lines: Sequence[Line]) -> str:
-        return self._links.written(escaped(joined(lines)))
+        text = joined(lines)
+        written = self._links.written(escaped(text))
+        # half a link at the beginning is dropped, and what stood behind it may look like structure
+        return escaped(written) if text[:1] != bare(text)[:1] and not written.startswith("[") else written
 
     def _list(self, group: Group) -> str:
         """Items inside of others are indented by the width of the signs above them, as Markdown wants it."""

@@ -425,3 +425,63 @@ def test_a_page_ahead_that_breaks_is_told_only_in_its_turn() -> None:
     assert ahead.sheet(1).following() is None
     with pytest.raises(ValueError, match="page 2 is broken"):
         ahead.sheet(2)
+
+
+def test_text_columns_side_by_side_are_no_table(engine: Engine, tmp_path: Path) -> None:
+    """Exercises in two columns stand row by row beside each other, as cells do; their lines are full ones."""
+
+    def draw(canvas: Canvas) -> None:
+        for at, left in enumerate((60, 320)):
+            top = 760.0
+            for number in range(8):
+                top = text(canvas, left, top, f"{at * 8 + number + 1}. Find the speed of the ball that fell down from")
+                top = text(canvas, left + 14, top, "a. the tower, in meters a second and")
+                top = text(canvas, left + 14, top, "b. the hill behind it.") - 6
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert not [kind for kind, _ in kinds(page) if kind == "table"]
+    places = [page.markdown.index(f"{number}. Find") for number in range(1, 17)]
+    assert places == sorted(places)
+
+
+def test_code_is_known_by_the_widths_of_its_letters() -> None:
+    code = [
+        "def moor(ship):",
+        "if ship.is_late:",
+        "    return None",
+        "berth = free_berth()",
+        "berth.take(ship)",
+        "return berth",
+    ]
+    prose = [[Span(WORDS, (60, 60 + 12 * at, 460, 70 + 12 * at), 10, font="Body")] for at in range(10)]
+    typed = [
+        [Span(line, (60, 200 + 12 * at, 60 + 6 * len(line), 210 + 12 * at), 10, font="Typed")]
+        for at, line in enumerate(code)
+    ]
+    page = TextLayer().read(sheet(*prose, *typed))
+    assert kinds(page)[-1][0] == "code"
+    assert "berth = free_berth()" in kinds(page)[-1][1]
+
+
+def test_labels_of_a_picture_belong_to_it(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        body(canvas, 790, 4)
+        picture(canvas, 72, 400, 400, 300)
+        for at, label in enumerate(["North quay", "Old basin", "Mole"]):
+            text(canvas, 100 + 110 * at, 650 - 60 * at, label, size=7)
+        text(canvas, 72, 385, "Fig. 4: The harbour from above.", size=8)
+        body(canvas, 350, 4)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert kinds(page)[1:3] == [
+        ("figure", "North quay Old basin Mole"),
+        ("caption", "Fig. 4: The harbour from above."),
+    ]
+
+
+def test_a_title_page_learns_its_running_text_from_the_next_page(engine: Engine, tmp_path: Path) -> None:
+    def title(canvas: Canvas) -> None:
+        text(canvas, 150, 500, "Harbours of the north", size=22)
+
+    title_page, _ = read(engine, make.pdf(tmp_path / "a.pdf", title, make.prose))
+    assert kinds(title_page) == [("heading", "# Harbours of the north")]
