@@ -90,7 +90,9 @@ def _parted(items: Sequence[P], sheet: Sheet, em: float) -> "list[P | _Boxed[P]]
 
 
 def _grounds(sheet: Sheet, em: float) -> list[Rect]:
-    fills = [box for box, colour in sheet.fills[:_GROUNDS_MAX] if colour != WHITE]
+    coloured = [box for box, colour in sheet.fills[:_GROUNDS_MAX] if colour != WHITE]
+    white = [box for box, colour in sheet.fills[:_GROUNDS_MAX] if colour == WHITE]
+    fills = [*coloured, *(box for box in white if any(_is_within(box, other) for other in coloured))]
     pictures = [picture.box for picture in sheet.pictures[:_GROUNDS_MAX]]
     page = sheet.width * sheet.height
     found: list[Rect] = []
