@@ -14,6 +14,7 @@ PROSE_PITCH_MAX = 1.6
 """Lines of running text follow each other closer than this many line heights; rows of tables do not."""
 CROSSING_SHARE_MAX = 0.34
 """Titles and wide captions cross a gutter; when more do, it is none."""
+FILLED = 0.85
 SAME_ROW = 0.5
 CELL_GAP = 0.8
 """In line heights: the detector cuts a line at wide word gaps; a wider gap than this separates cells."""
@@ -105,6 +106,12 @@ def is_prose(lines: Sequence[Line]) -> bool:
         return False
     pitch = median(below - above for above, below in pairwise(sorted(line.middle for line in long)))
     return pitch < PROSE_PITCH_MAX * median(line.height for line in long)
+
+
+def fills_a_column(lines: Sequence[Line]) -> bool:
+    """Running text whose lines are about equally wide, as cells of a table hardly ever are."""
+    widest = max((line.width for line in lines), default=0.0)
+    return is_prose(lines) and median(line.width for line in lines) >= FILLED * widest
 
 
 def rows_of(lines: Sequence[Line]) -> list[Row]:

@@ -1,23 +1,27 @@
 """Recognised lines and the model's regions become a page's Markdown, and its blocks with exact offsets and boxes."""
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from statistics import median
 
 from folio.records import Block, BlockKind
 from ocr_stage.cells import parts_of, table_text
-from ocr_stage.layout import levelled, reading_order, rows_of
+from ocr_stage.layout import fills_a_column, levelled, reading_order, rows_of
 from ocr_stage.lines import Line, Region, RegionKind, Row, around, joined, weight
 from ocr_stage.paper import Paper
 from ocr_stage.prose import BULLET_ALONE, SAME_SIZE, Piece, prose
 from ocr_stage.roles import arranged
-from ocr_stage.tables import lies_over, table_end
+from ocr_stage.tables import in_columns, lies_over, table_end
 from ocr_stage.wording import escaped, together
 
 SAME_RANK = 1.2
 """Headings whose heights differ by less are of one level: boxes of lines are found a tenth too tall or too low."""
 LEVEL_MAX = 6
 UPPER = 0.33
+LOWER = 0.6
+SMALL = 0.9
+FOOTNOTE = re.compile(r"(?:\d{1,2}[.)]?|[*\u2020\u2021\u00a7\u2460-\u2473])\s?(?=[^\W\d_])")
 TITLE_RATIO = 1.35
 """Only what stands this far up and is this much taller than the text is taken for the title of the page."""
 
@@ -26,7 +30,9 @@ def page_markdown(lines: Sequence[Line], paper: Paper, regions: Sequence[Region]
     """The page in reading order, and its blocks with boxes in fractions of the page as it came."""
     body = _body_height(lines)
     parts = arranged(levelled(lines), regions, paper, body=body)
-    pieces = list(chain.from_iterable(_pieces(rows, body, paper) for rows in reading_order(parts.body)))
+    pieces: list[Piece] = []
+    for rows in reading_order(parts.body):
+        pieces += _with_footnotes(list(_pieces(rows, body, paper)), body=body, lower=LOWER * paper.height)
     _rank_headings(pieces, body=body, upper=UPPER * paper.height)
     markdown, blocks = "", []
     for piece in [*_furniture(parts.head), *pieces, *_furniture(parts.foot)]:
@@ -56,6 +62,18 @@ def _furniture(lines: Sequence[Line]) -> Iterator[Piece]:
     for row in rows_of(lines):
         text = escaped(together([line.text for line in row]))
         yield Piece(BlockKind.PARAGRAPH, row, text, furniture=True)
+
+
+def _with_footnotes(column: list[Piece], *, body: float, lower: float) -> list[Piece]:
+    """Small text with a mark in front of it, at the end of a column and low on the page."""
+    for piece in reversed(column):
+        is_text = piece.kind in {BlockKind.PARAGRAPH, BlockKind.LIST}
+        if not is_text or _height(piece) > SMALL * body or _top(piece) < lower:
+            break
+        if not FOOTNOTE.match(piece.lines[0].text):
+            break
+        piece.kind = BlockKind.FOOTNOTE
+    return column
 
 
 def _rank_headings(pieces: Sequence[Piece], *, body: float, upper: float) -> None:
@@ -98,7 +116,7 @@ def _pieces(rows: Sequence[Row], body: float, paper: Paper) -> Iterator[Piece]:
             continue
         yield from prose(flow, body)
         flow = []
-        yield from [_aligned(rows[at:end], paper)] if end else _whole(whole, paper)
+        yield from _side_by_side(rows[at:end], body, paper) if end else _whole(whole, paper)
         at = end or at + 1
     yield from prose(flow, body)
 
@@ -113,9 +131,14 @@ def _one_line(row: Row) -> Row:
     return [joined(row, " ".join(cell.text for cell in row))]
 
 
-def _aligned(rows: Sequence[Row], paper: Paper) -> Piece:
+def _side_by_side(rows: Sequence[Row], body: float, paper: Paper) -> Iterator[Piece]:
+    """A table, unless its cells are lines of running text: narrow columns that no gutter was found for."""
+    columns = in_columns(rows)
+    if sum(map(fills_a_column, columns)) > 1:
+        yield from chain.from_iterable(prose(column, body) for column in columns)
+        return
     cells = [cell for row in rows for cell in row]
-    return Piece(BlockKind.TABLE, cells, table_text(rows, paper.ink))
+    yield Piece(BlockKind.TABLE, cells, table_text(rows, paper.ink))
 
 
 def _whole(whole: Line, paper: Paper) -> Iterator[Piece]:

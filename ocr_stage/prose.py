@@ -7,19 +7,22 @@ from itertools import pairwise
 from statistics import median, quantiles
 
 from folio.records import BlockKind
-from ocr_stage.lines import CAPTIONS, Line, RegionKind, is_cjk
+from ocr_stage.lines import CAPTIONS, Line, RegionKind, is_cjk, weight
 from ocr_stage.roles import CAPTION
 from ocr_stage.wording import escaped, together
 
 HEADING_LEVELS = ((1.7, 1), (1.4, 2), (1.25, 3))
 """Line height over the body's, and the level that it means."""
 HEADING_CHARS_MAX = 120
+HEADING_WEIGHT_MIN = 4
 HEADING_SAME_SIZE = 1.35
 HEADING_PITCH_MAX = 1.6
 """A heading of several lines; short lines are found a little taller than long ones of the same type."""
 SAME_SIZE = 1.2
 PITCH_GROWTH = 1.3
 INDENT = 0.8
+ITEM_GAP = 2.5
+"""In line heights: items of one list are set no further apart."""
 BULLET = re.compile(r"[•·●▪◦‣∙○■◆*\u2013\u2014-]\s+(?=\S)|[•●▪◦‣∙■◆](?=\S)")
 BULLET_ALONE = re.compile(r"[•·●▪◦‣∙○■◆]")
 NUMBER = re.compile(r"(\d{1,2})[.)、](?=\s|[^\d\s.,])\s*")
@@ -87,6 +90,8 @@ class _Measure:
         """Of the heading that this line is, by its height or that of all its lines; 0 for body text."""
         if not LETTERS.search(line.text) or is_caption(line):
             return 0
+        if line.role is not RegionKind.TITLE and weight(line.text) < HEADING_WEIGHT_MIN:
+            return 0
         tall = height or line.height
         by_height = next((level for ratio, level in HEADING_LEVELS if tall >= ratio * self.body), 0)
         if line.role is RegionKind.TITLE:
@@ -103,12 +108,18 @@ class _Measure:
             return not (self.level(last) and self.level(line) and _same_heading(last, line))
         if CAPTION.match(line.text) or (last.role in CAPTIONS) != (line.role in CAPTIONS):
             return not (last.role in CAPTIONS and _runs_on(last, line))
-        if line.middle - last.middle > PITCH_GROWTH * max(self.pitch, 0.9 * tall):
+        gap = line.middle - last.middle
+        if _mark(piece[0]) and _mark(line) == _mark(piece[0]) and gap < ITEM_GAP * tall:
+            return False
+        if gap > PITCH_GROWTH * max(self.pitch, 0.9 * tall):
             return True
         return self._breaks(piece, line)
 
     def _breaks(self, piece: Sequence[Line], line: Line) -> bool:
         last, first = piece[-1], piece[0]
+        is_level = abs(line.x0 - first.x0) < INDENT * line.height
+        if _mark(first) and _mark(line) and _mark(line) != _mark(first) and is_level:
+            return True
         ended = last.text.endswith(SENTENCE_END)
         if BULLET.match(line.text):
             return not _marked(first)
@@ -135,6 +146,15 @@ def _runs_on(caption: Line, line: Line) -> bool:
     """The next line of a caption that the model's box left out."""
     close = line.middle - caption.middle < PITCH_GROWTH * line.height
     return close and line.role is None and not CAPTION.match(line.text) and line.height < SAME_SIZE * caption.height
+
+
+def _mark(line: Line) -> str:
+    """The kind of mark that makes this line an item of a list; bullets are read as many signs and are one kind."""
+    if NUMBER.match(line.text):
+        return "number"
+    if MARK.match(line.text):
+        return "mark"
+    return "bullet" if BULLET.match(line.text) else ""
 
 
 def _marked(line: Line) -> bool:

@@ -89,6 +89,15 @@ def _covers(cell: Line, column: Span) -> bool:
     return _overlap(cell, column) >= SPAN_SHARE * (column[1] - column[0])
 
 
+def in_columns(rows: Sequence[Row]) -> list[list[Line]]:
+    """The cells of each column, from top to bottom."""
+    columns = _columns(rows)
+    held: list[list[Line]] = [[] for _ in columns]
+    for cell in (cell for row in rows for cell in row):
+        held[_column(cell, columns)].append(cell)
+    return held
+
+
 def lies_over(cell: Line, rows: Sequence[Row]) -> bool:
     """Whether a lone cell stands over several columns of these rows, as a title of the table does."""
     return sum(_overlap(cell, column) > 0 for column in _columns(rows)) > 1

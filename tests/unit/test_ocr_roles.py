@@ -143,6 +143,11 @@ def test_lists_nest_by_indent_and_keep_marks_that_markdown_has_not():
     ]
 
 
+def test_items_that_are_set_apart_are_one_list_and_other_marks_begin_another():
+    lines = column(50, 300, "• pumps", "• seals", "• oil", pitch=44) + column(50, 440, "1. Look.", "2. Act.", pitch=44)
+    assert [text for _, text in blocks_of(lines)] == ["- pumps\n- seals\n- oil", "1. Look.\n2. Act."]
+
+
 def test_the_short_last_line_of_an_abstract_over_two_columns_stays_with_it():
     abstract = column(50, 100, FULL + " and on", FULL + " and on", "its end.")
     columns = [
@@ -152,6 +157,28 @@ def test_the_short_last_line_of_an_abstract_over_two_columns_stays_with_it():
     found = blocks_of([*abstract, *columns], region("text", 40, 95, 760, 175))
     assert found[0][1].endswith("its end.")
     assert [text[:5] for _, text in found[1:]] == ["left ", "right"]
+
+
+def test_small_marked_text_at_the_foot_of_a_column_is_a_footnote_and_the_same_above_is_not():
+    notes = [*column(50, 1150, "1 See the report of the harbour board of 1968.", size=15, pitch=20)]
+    notes += column(50, 1200, "* Without the sluice, and without its men.", size=15)
+    assert [kind for kind, _ in blocks_of([*BODY, *notes])] == [BODY_TEXT[0], BlockKind.FOOTNOTE, BlockKind.FOOTNOTE]
+    above = column(50, 200, "1 See the report of the harbour board of 1968.", size=15)
+    assert [kind for kind, _ in blocks_of([*above, *BODY])] == [BlockKind.PARAGRAPH] * 2
+
+
+def test_narrow_columns_of_running_text_are_no_table():
+    words = (
+        "of the tide pumps that lift",
+        "water over the dyke in all",
+        "weathers, day and night, for",
+        "the farms of the low land.",
+    )
+    left, right = column(50, 600, *words), column(390, 601, *words)
+    middle = column(50, 300, *["and a line that goes right over both of these columns here"] * 10)
+    found = blocks_of([*middle, *left, *right])
+    assert BlockKind.TABLE not in {kind for kind, _ in found}
+    assert [text for _, text in found][-2:] == [" ".join(words)] * 2
 
 
 class Scripted:
