@@ -4,6 +4,7 @@ It has a process of its own, because ingest.mupdf forbids the import of pymupdf4
 """
 
 import json
+import os
 import sys
 import time
 
@@ -14,8 +15,8 @@ import pymupdf4llm
 def main() -> None:
     """Arguments: options as JSON, then files. One line of JSON for each file on standard output."""
     options, *paths = sys.argv[1:]
-    out = sys.stdout
-    sys.stdout = sys.stderr  # it prints notices
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # it prints notices
     warm()
     for path in paths:
         began = time.process_time()
