@@ -40,7 +40,7 @@ WORSE_MAX = 0.02
 """English: hybrid may be worse by this at the lower end of the interval, which chance alone would give."""
 DRAWS = 10_000
 MODES = ("dense", "lexical", "hybrid")
-GRID = [Weights(1.0, lexical) for lexical in (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)]
+GRID = [Weights(1.0, lexical) for lexical in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)]
 
 Hits = dict[str, np.ndarray]
 
@@ -80,11 +80,12 @@ async def lists(searcher: Searcher, embedder: CachedEmbedder, askings: Sequence[
     return found
 
 
-def with_weights(found: Sequence[Found], askings: Sequence[Asking], weights: Weights) -> float:
+async def with_weights(store: EdgeStore, found: Sequence[Found], askings: Sequence[Asking], weights: Weights) -> float:
     hits = 0
     for one, asking in zip(found, askings, strict=True):
-        best = [ranked.point.payload for ranked in fused(one, weights, both=True)[:K]]
-        hits += any(asking.answers(payload["metadata"]["doc_id"], payload["page_content"]) for payload in best)
+        best = await store.payloads([ranked.point.id for ranked in fused(one, weights, both=True)[:K]])
+        answers = [asking.answers(of["metadata"]["doc_id"], of["page_content"]) for of in best.values()]
+        hits += any(answers)
     return hits / len(askings)
 
 
@@ -117,7 +118,9 @@ async def of_language(
             kinds = dict(zip(("fragments", "titles"), chinese_questions(titles, passages), strict=True))
         for kind, askings in kinds.items():
             if tune:
-                await _print_grid(f"{name} {kind}", searcher, embedder, askings[::2])
+                found = await lists(searcher, embedder, askings[::2])
+                shares = [await with_weights(store, found, askings[::2], weights) for weights in GRID]
+                _print_grid(f"{name} {kind}", shares)
             for half, part in (("all", askings), ("judged half", askings[1::2])):
                 line, gain, low = row(f"{name} {kind}, {half}", await measured(searcher, part))
                 rows.append(line)
@@ -126,10 +129,9 @@ async def of_language(
     return rows, judged
 
 
-async def _print_grid(name: str, searcher: Searcher, embedder: CachedEmbedder, askings: Sequence[Asking]) -> None:
-    found = await lists(searcher, embedder, askings)
-    shares = [f"{weights.lexical:g}: {100 * with_weights(found, askings, weights):.1f}" for weights in GRID]
-    print(f"{name}, choosing half, hit@{K} by weight of the lexical list (dense 1): {', '.join(shares)}", flush=True)
+def _print_grid(name: str, shares: Sequence[float]) -> None:
+    each = ", ".join(f"{weights.lexical:g}: {100 * share:.1f}" for weights, share in zip(GRID, shares, strict=True))
+    print(f"{name}, choosing half, hit@{K} by weight of the lexical list (dense 1): {each}", flush=True)
 
 
 async def main() -> None:

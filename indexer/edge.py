@@ -69,6 +69,9 @@ class EdgeStore:
         dense, lexical = await self._call("search", *question, pins, limit)
         return Found([Scored(*hit) for hit in dense], [Scored(*hit) for hit in lexical])
 
+    async def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        return dict(await self._call("payloads", list(ids)) if ids else ())
+
     async def passages(self, stretches: Sequence[Stretch]) -> list[list[dict[str, Any]]]:
         asked = [(s.doc, s.revision, s.first, s.last, s.section) for s in stretches]
         found: list[list[dict[str, Any]]] = await self._call("passages", asked) if asked else []

@@ -31,9 +31,12 @@ LOCK_WAIT_S = 10.0
 ABOUT = "about.json"
 """What the folder was made for: it cannot be read as anything else."""
 INDEXED = {
-    **dict.fromkeys(KEYWORDS, edge.PayloadSchemaType.Keyword),
-    **dict.fromkeys(INTEGERS, edge.PayloadSchemaType.Integer),
+    **{key: edge.KeywordIndexParams(enable_hnsw=False) for key in KEYWORDS},
+    **{key: edge.IntegerIndexParams(lookup=True, range=True, enable_hnsw=False) for key in INTEGERS},
 }
+"""Without graphs of their own: each would be built again at every maintenance, while nobody is answered; the few
+points that a narrow filter leaves are compared one by one."""
+BELONGS = edge.PayloadSelector.Include(["doc", "revision"])
 HEADS_INDEXED = {"revision": edge.PayloadSchemaType.Integer}
 
 
@@ -122,8 +125,13 @@ class EdgeProcess:
     def _found(self, query: Any, where: Any, limit: int) -> list[Any]:
         if query is None:
             return []
-        found = self._points.query(edge.QueryRequest(limit=limit, query=query, filter=where, with_payload=True))
-        return [(str(hit.id), hit.score, hit.payload) for hit in found]
+        """Without the payloads: reading those of all candidates takes longer than finding them."""
+        request = edge.QueryRequest(limit=limit, query=query, filter=where, with_payload=BELONGS)
+        found = [(str(hit.id), hit.score, hit.payload) for hit in self._points.query(request)]
+        return [(point_id, score, belongs["doc"], belongs["revision"]) for point_id, score, belongs in found]
+
+    def payloads(self, ids: list[str]) -> list[tuple[str, dict[str, Any]]]:
+        return [(str(record.id), record.payload) for record in self._points.retrieve(ids, True, False)]
 
     def passages(self, stretches: list[tuple[str, int, int, int, int | None]]) -> list[list[dict[str, Any]]]:
         return [self._stretch(*stretch) for stretch in stretches]

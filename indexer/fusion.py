@@ -1,7 +1,8 @@
 """Two lists become one by reciprocal rank, and each hit can say how it came to its place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from folio.records import Explanation
 from indexer.payload import words_of
@@ -29,7 +30,7 @@ class Ranked:
     dense: tuple[int, float] | None = None
     lexical: tuple[int, float] | None = None
 
-    def explanation(self, question: str) -> Explanation:
+    def explanation(self, question: str, payload: Mapping[str, Any]) -> Explanation:
         dense_rank, dense_score = self.dense or (None, None)
         lexical_rank, lexical_score = self.lexical or (None, None)
         return Explanation(
@@ -37,7 +38,7 @@ class Ranked:
             dense_score=dense_score,
             lexical_rank=lexical_rank,
             lexical_score=lexical_score,
-            terms=shared_terms(question, words_of(self.point.payload)),
+            terms=shared_terms(question, words_of(payload)),
         )
 
 

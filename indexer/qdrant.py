@@ -119,6 +119,10 @@ class QdrantStore:
         answers = await self._ask(lambda: self.client.query_batch_points(self.collection, list(lists.values())))
         return Found(**{name: _scored(answer) for name, answer in zip(lists, answers, strict=True)})
 
+    async def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        records = await self._ask(lambda: self.client.retrieve(self.collection, list(ids), with_payload=True))
+        return {str(record.id): record.payload or {} for record in records}
+
     async def passages(self, stretches: Sequence[Stretch]) -> list[list[dict[str, Any]]]:
         return [await self._stretch(stretch) for stretch in stretches]
 
@@ -215,11 +219,14 @@ def _condition(test: Test) -> models.FieldCondition:
 
 
 def _request(vector: Any, using: str | None, where: Where, *, limit: int) -> models.QueryRequest:
-    return models.QueryRequest(query=vector, using=using, filter=_filter(where), limit=limit, with_payload=True)
+    return models.QueryRequest(
+        query=vector, using=using, filter=_filter(where), limit=limit, with_payload=["doc", "revision"]
+    )
 
 
 def _scored(answer: models.QueryResponse) -> list[Scored]:
-    return [Scored(str(point.id), point.score, point.payload or {}) for point in answer.points]
+    found = [(str(point.id), point.score, point.payload or {}) for point in answer.points]
+    return [Scored(point_id, score, Doc(belongs["doc"]), belongs["revision"]) for point_id, score, belongs in found]
 
 
 def _batch(points: Sequence[Point]) -> models.Batch:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 
-from folio.errors import FolioError
+from folio.errors import Cause, FolioError, Transient
 from folio.ids import TENANT_DEFAULT, Doc, doc_of
 from folio.records import Hit, Question
-from indexer.context import stretches_of, with_context
+from indexer.context import order_of, stretches_of, with_context
 from indexer.embedding import Embedder, Vectors, verified
 from indexer.fusion import Ranked, Weights, fused
 from indexer.payload import hit_of
@@ -61,7 +61,7 @@ class Searcher:
             hits = await self._hits(question, best)
             if hits is not None:
                 return hits
-        return [hit_of(one.point.payload, one.score) for one in best]
+        raise Transient(Cause.STORE_DOWN, "what was found changed each time before it was read: ask again")
 
     async def nearest(self, asked: Asked, where: Where, *, limit: int) -> Found:
         """The best points of visible revisions, each document as one revision in both lists."""
@@ -101,20 +101,24 @@ class Searcher:
         return vector
 
     async def _hits(self, question: Question, best: Sequence[Ranked]) -> list[Hit] | None:
-        """With what was asked for beside the passages; None when a document moved while that was fetched."""
-        points = [one.point for one in best]
-        asked = stretches_of(question, points)
+        """With what was asked for beside the passages; None when a document moved while they were fetched."""
+        kept = await self._store.payloads([one.point.id for one in best])
+        if len(kept) < len(best):
+            return None
+        payloads = [kept[one.point.id] for one in best]
+        asked = stretches_of(question, payloads)
         fetched = await self._store.passages(asked) if asked else []
-        at = await self._heads({point.doc for point in points}) if asked else {}
-        if any(point.revision != at[point.doc] for point in points if asked):
+        at = await self._heads({one.point.doc for one in best}) if asked else {}
+        if any(one.point.revision != at[one.point.doc] for one in best if asked):
             return None
         hits = []
-        for index, one in enumerate(best):
-            hit = hit_of(one.point.payload, one.score)
+        for index, (one, payload) in enumerate(zip(best, payloads, strict=True)):
+            hit = hit_of(payload, one.score)
             if asked:
-                hit = with_context(hit, one.point, question, fetched[index :: len(best)])
+                beside = fetched[index :: len(best)]
+                hit = with_context(hit, question, order=order_of(payload), fetched=beside)
             if question.explain:
-                hit = hit.model_copy(update={"explanation": one.explanation(question.question)})
+                hit = hit.model_copy(update={"explanation": one.explanation(question.question, payload)})
             hits.append(hit)
         return hits
 

@@ -56,19 +56,12 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A point that a search found."""
+    """A point that a search found; what it says is fetched for those that are shown."""
 
     id: str
     score: float
-    payload: dict[str, Any]
-
-    @property
-    def doc(self) -> Doc:
-        return Doc(self.payload["doc"])
-
-    @property
-    def revision(self) -> int:
-        return int(self.payload["revision"])
+    doc: Doc
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +155,10 @@ class Store(Protocol):
 
     async def search(self, asked: Asked, where: Where, *, limit: int) -> Found:
         """The best `limit` points of each list that is asked for."""
+        ...
+
+    async def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What lies beside those points; one that was swept meanwhile is missing."""
         ...
 
     async def passages(self, stretches: Sequence[Stretch]) -> list[list[dict[str, Any]]]:

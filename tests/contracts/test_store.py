@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from indexer.conditions import facts_of
 from indexer.edge import EdgeStore
 from indexer.memory import MemoryStore
 from indexer.qdrant import QdrantStore
-from indexer.store import Asked, Head, Point, Store, Stretch, Totals, Where
+from indexer.store import Asked, Head, Point, Scored, Store, Stretch, Totals, Where
 
 A, B = Doc("default/a"), Doc("default/b")
 OTHER = Doc("other/a")
@@ -77,6 +77,12 @@ def point(doc: Doc, chunk: str, revision: int, *numbers: float, text: str = "", 
         "embed_hash": f"hash of {chunk}",
     }
     return Point(point_id(f"{doc}{chunk}", revision), vector(*(numbers or (1.0,))), payload)
+
+
+async def chunks_of(store: Store, hits: Sequence[Scored]) -> list[str]:
+    """The chunks behind hits, in their order."""
+    kept = await store.payloads([hit.id for hit in hits])
+    return [kept[hit.id]["chunk_id"] for hit in hits]
 
 
 class StoreContract:
@@ -143,10 +149,12 @@ class StoreContract:
     async def test_a_search_answers_the_nearest_first(self, store: Store):
         await store.upsert([point(A, "far", 1, 0.0, 1.0), point(A, "near", 1, 1.0, 0.1), point(B, "exact", 1, 1.0)])
         found = (await store.search(Asked(vector(1.0)), Where("default"), limit=2)).dense
-        assert [hit.payload["chunk_id"] for hit in found] == ["exact", "near"]
+        assert await chunks_of(store, found) == ["exact", "near"]
         assert found[0].score == pytest.approx(1.0, abs=1e-5)
         assert (found[0].doc, found[0].revision) == (B, 1)
-        assert found[0].payload == point(B, "exact", 1).payload
+        kept = await store.payloads([found[0].id, point_id("gone", 1)])
+        assert kept == {found[0].id: point(B, "exact", 1).payload}
+        assert await store.payloads([]) == {}
 
     async def test_a_search_stays_in_its_tenant_and_document(self, store: Store):
         await store.upsert([point(A, "x", 1), point(B, "x", 1), point(OTHER, "x", 1)])
@@ -204,7 +212,7 @@ class StoreContract:
             where = Where("default", filters=Filters(**filters))
             found = await store.search(Asked(vector(1.0), "text"), where, limit=9)
             for hits in (found.dense, found.lexical):
-                assert "".join(sorted(hit.payload["chunk_id"] for hit in hits)) == chunks, filters
+                assert "".join(sorted(await chunks_of(store, hits))) == chunks, filters
 
     async def test_pins_and_filters_hold_in_both_lists(self, store: Store):
         await store.upsert([point(doc, "x", revision, kind="table") for doc in (A, B) for revision in (1, 2)])
@@ -242,7 +250,7 @@ class LexicalContract:
         words = replace(point(A, "x", 1, text="the red apple"), vector=None)
         await lexical.upsert([words, replace(point(B, "y", 1, text="blue sea"), vector=None)])
         found = await lexical.search(Asked(words="apple"), Where("default"), limit=5)
-        assert ([hit.payload["chunk_id"] for hit in found.lexical], list(found.dense)) == (["x"], [])
+        assert (await chunks_of(lexical, found.lexical), list(found.dense)) == (["x"], [])
         assert await lexical.vectors(A) == {}
         assert await lexical.count(A, 1) == 1
         await lexical.sweep(Head(A, 2, 2))

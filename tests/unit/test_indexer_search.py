@@ -153,7 +153,7 @@ async def test_a_producers_metadata_is_kept_and_replaces_nothing_of_ours(store):
     await swap(store, EMBEDDER, document(REPORT, "text", metadata=metadata, name="Report 2026.pdf", uri="file:///r"))
     asked = await EMBEDDER.query("text")
     (found,) = (await store.search(Asked(asked), Where("default"), limit=1)).dense
-    facts = found.payload["metadata"]
+    facts = (await store.payloads([found.id]))[found.id]["metadata"]
     assert (facts["department"], facts["page"], facts["title"]) == ("R&D", 3, "The title")
     assert (facts["source"], facts["uri"], facts["doc_id"]) == ("Report 2026.pdf", "file:///r", "report.pdf")
     assert (facts["huge"], facts["odd"]) == (str(1 << 80), ["nan", {"x": None}])
@@ -226,7 +226,8 @@ async def test_a_single_list_keeps_its_own_scores(store, searcher):
 
 
 async def test_weights_decide_between_the_lists(store):
-    found = Found([Scored("a", 0.9, {}), Scored("b", 0.8, {})], [Scored("b", 9.0, {}), Scored("c", 8.0, {})])
+    a, b, c = (Scored(name, 0.5, REPORT, 1) for name in "abc")
+    found = Found([a, b], [b, c])
     orders = {w: "".join(one.point.id for one in fused(found, Weights(1, w), both=True)) for w in (0.0, 1.0, 9.0)}
     assert orders == {0.0: "abc", 1.0: "bac", 9.0: "bca"}
 

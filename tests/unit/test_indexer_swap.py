@@ -15,9 +15,9 @@ from folio.records import BlockKind, Box, Chunk, ChunkSet, Filters, PageBox, Que
 from indexer.edge import EdgeStore
 from indexer.embedding import HashEmbedder
 from indexer.memory import MemoryStore
-from indexer.payload import payload_of
+from indexer.payload import payload_of, stored_id
 from indexer.search import Searcher
-from indexer.store import Asked, Found, Head, Point, Store, Totals, Where
+from indexer.store import Asked, Found, Head, Point, Scored, Store, Totals, Where
 from indexer.swap import swap
 
 DOC = Doc("default/a.pdf")
@@ -59,7 +59,12 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def shown(store: Store, doc: Doc = DOC) -> set[str]:
     asked = Asked(await EMBEDDER.query("a"))
     found = await Searcher(store, EMBEDDER).nearest(asked, Where("default", (doc,)), limit=100)
-    return {hit.payload["page_content"] for hit in found.dense}
+    return await texts_behind(store, found.dense)
+
+
+async def texts_behind(store: Store, hits: Sequence[Scored]) -> set[str]:
+    payloads = await store.payloads([hit.id for hit in hits])
+    return {payload["page_content"] for payload in payloads.values()}
 
 
 class Counting(HashEmbedder):
@@ -260,8 +265,9 @@ def texts_of(rng: random.Random, revisions: int) -> dict[int, list[str]]:
     return {number: rng.choice([texts, sets[0]]) for number, texts in enumerate(sets, start=1)}
 
 
-async def read_once(searcher: Searcher, doc: Doc, contents: dict[int, list[str]], *, limit: int) -> None:
+async def read_once(searcher: Searcher, doc: Doc, sets: dict[int, ChunkSet], *, limit: int) -> None:
     """Whatever is being written: the best hits of exactly one revision."""
+    contents = {revision: [chunk.body for chunk in of.chunks] for revision, of in sets.items()}
     asked = await EMBEDDER.query(QUESTION)
     found = await searcher.nearest(Asked(asked, QUESTION), Where("default", (doc,)), limit=limit)
     revisions = {hit.revision for hit in found.every}
@@ -270,9 +276,10 @@ async def read_once(searcher: Searcher, doc: Doc, contents: dict[int, list[str]]
     for number, texts in contents.items():
         rows = await EMBEDDER.documents(texts)
         best[number] = {texts[index] for index in np.argsort(-(rows @ asked), kind="stable")[:limit]}
-    bodies = {hit.payload["page_content"] for hit in found.dense}
+    known = {stored_id(payload_of(of, chunk), r): chunk.body for r, of in sets.items() for chunk in of.chunks}
+    bodies = {known[hit.id] for hit in found.dense}
     assert bodies in [best[number] for number in revisions or contents], (bodies, revisions, contents)
-    of_words = {hit.payload["page_content"] for hit in found.lexical}
+    of_words = {known[hit.id] for hit in found.lexical}
     assert any(of_words <= set(contents[n]) and len(of_words) == len(best[n]) for n in revisions or contents)
     await read_with_context(searcher, doc, contents)
 
@@ -298,7 +305,7 @@ async def run_schedule(store: Store, seed: int) -> None:
     writers = {}
     for revision in [4, *rng.choices([1, 2, 3, 4], k=rng.randint(1, 3))]:
         writers[schedule.start(lambda to, r=revision: swap(to, EMBEDDER, sets[r]))] = revision
-    reading = lambda _: read_once(searcher, doc, contents, limit=limit)  # noqa: E731  # as short as what it stands for
+    reading = lambda _: read_once(searcher, doc, sets, limit=limit)  # noqa: E731  # as short as what it stands for
     readers = [schedule.start(reading) for _ in range(READERS)]
     while asking := await schedule.asking():
         task = rng.choice(asking)
