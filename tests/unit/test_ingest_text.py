@@ -288,6 +288,9 @@ def test_what_has_no_columns_is_no_table(text: str) -> None:
     assert table_pages(text) is None
 
 
-def test_the_page_of_formats_names_every_suffix() -> None:
+def test_the_page_of_formats_names_every_suffix_and_quotes_the_causes() -> None:
     page = (Path(__file__).parents[2] / "docs/formats.md").read_text(encoding="utf-8")
     assert [suffix for suffix in SUFFIXES if suffix not in re.findall(r"\.\w+", page)] == []
+    causes = re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE)
+    assert len(causes) > 10
+    assert {cause: Cause(cause).sentence for cause, _ in causes} == dict(causes)
