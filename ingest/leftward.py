@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 LEFTWARD = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
@@ -38,7 +38,8 @@ def is_leftward(text: str) -> bool:
 
 def logical(letters: Sequence[Letter], size: float) -> Iterator[tuple[int, str, float, float]]:
     """Runs of one span in reading order: span, text, left and right end."""
-    ordered = sorted(_clusters(letters), key=lambda letter: -letter.middle)
+    inked = _clusters(letters)
+    ordered = sorted([*inked, *_blanks(letters, inked)], key=lambda letter: -letter.middle)
     ordered = _numbers_turned(_spaced(ordered, size))
     for span, run in groupby(ordered, key=lambda letter: letter.span):
         found = list(run)
@@ -57,7 +58,9 @@ def _clusters(letters: Sequence[Letter]) -> list[Letter]:
     for letter in letters:
         if not letter.text.strip():
             continue
-        if letter.right - letter.left > _THIN:
+        if found and letter.text == _LAM and found[-1].text in _ALEFS and _is_on(letter, found[-1]):
+            found[-1].text = letter.text + found[-1].text
+        elif letter.right - letter.left > _THIN:
             both = letter.text + waiting if letter.text == _LAM else waiting + letter.text
             found.append(Letter(both, letter.left, letter.right, letter.span))
             waiting = ""
@@ -68,11 +71,26 @@ def _clusters(letters: Sequence[Letter]) -> list[Letter]:
     return found
 
 
+def _blanks(letters: Sequence[Letter], inked: Sequence[Letter]) -> list[Letter]:
+    """The file's own spaces, but for those that lie across letters."""
+    blanks = [letter for letter in letters if not letter.text.strip() and letter.right - letter.left > _THIN]
+    return [blank for blank in blanks if not any(letter.left < blank.middle < letter.right for letter in inked)]
+
+
+def _is_on(one: Letter, other: Letter) -> bool:
+    """Both were one sign, whose box each of them got."""
+    return abs(one.left - other.left) <= _THIN and abs(one.right - other.right) <= _THIN
+
+
 def _spaced(letters: Sequence[Letter], size: float) -> list[Letter]:
-    """With a space in every gap. The file's own spaces do not count: they lie across letters at times."""
+    """With one space in every gap."""
     found: list[Letter] = []
     for letter in letters:
-        if found and found[-1].left - letter.right > _SPACE_EMS * size:
+        if not letter.text.strip():
+            if found and found[-1].text != " ":
+                found.append(replace(letter, text=" "))
+            continue
+        if found and found[-1].text != " " and found[-1].left - letter.right > _SPACE_EMS * size:
             found.append(Letter(" ", letter.right, found[-1].left, letter.span))
         found.append(letter)
     return found

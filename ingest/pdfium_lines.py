@@ -128,7 +128,7 @@ class Characters:
             Letter(chr(code), *self._loose(at)[::2], number)
             for number, (first, last) in enumerate(ends)
             for at in range(first, last + 1)
-            if 0x20 < (code := raw.FPDFText_GetUnicode(self._text, at)) < 0xD800
+            if 0x20 <= (code := raw.FPDFText_GetUnicode(self._text, at)) < 0xD800
             and raw.FPDFText_IsGenerated(self._text, at) != 1
         ]
         found = logical(letters, max(span.size for span in line))
