@@ -23,11 +23,13 @@ from rich.table import Table
 
 from folio.ids import Doc, chunk_id, sha256
 from folio.records import Box, Chunk, ChunkSet, PageBox, Question
+from indexer import sparse
 from indexer.edge import EdgeStore
+from indexer.edge_process import INDEXED
 from indexer.embedding import HashEmbedder, ModelEmbedder, Vectors, open_embedder
-from indexer.payload import payload_of, stored_id
+from indexer.payload import payload_of, stored_id, words_of
 from indexer.search import Searcher
-from indexer.store import POINTS_MAX, Point
+from indexer.store import LEXICAL, POINTS_MAX, Point
 from indexer.swap import swap
 
 DIMENSION = 384
@@ -85,18 +87,23 @@ def points_of(sets: Sequence[ChunkSet], vectors: Vectors) -> list[Point]:
 
 
 def raw(folder: Path, points: Sequence[Point]) -> None:
-    """The engine alone, in this process: batches, three payload indexes, one flush at the end."""
+    """The engine alone, in this process: the same vectors, words and payload indexes, batches, one flush at the end."""
     dense = edge.EdgeVectorParams(size=len(points[0].vector), distance=edge.Distance.Cosine)
+    words = {LEXICAL: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)}
     folder.mkdir()
-    shard = edge.EdgeShard.create(str(folder), edge.EdgeConfig(vectors=dense, wal_enabled=True))
-    for name in ("doc", "tenant"):
-        shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
-    shard.update(edge.UpdateOperation.create_field_index("revision", edge.PayloadSchemaType.Integer))
+    shard = edge.EdgeShard.create(str(folder), edge.EdgeConfig(vectors=dense, sparse_vectors=words, wal_enabled=True))
+    for name, kind in INDEXED.items():
+        shard.update(edge.UpdateOperation.create_field_index(name, kind))
     for start in range(0, len(points), POINTS_MAX):
-        some = [edge.Point(p.id, p.vector.tolist(), p.payload) for p in points[start : start + POINTS_MAX]]
+        some = [_as_edge(point) for point in points[start : start + POINTS_MAX]]
         shard.update(edge.UpdateOperation.upsert_points(some))
     shard.flush()
     shard.close()
+
+
+def _as_edge(point: Point) -> "edge.Point":
+    words = edge.SparseVector(*sparse.document_vector(words_of(point.payload)))
+    return edge.Point(point.id, {LEXICAL: words, "": point.vector.tolist()}, point.payload)
 
 
 @asynccontextmanager
@@ -170,7 +177,7 @@ async def measure_search(folder: Path, sets: Sequence[ChunkSet]) -> list[tuple[s
 
 
 async def measure_model() -> list[tuple[str, str]]:
-    embedder = open_embedder("minilm", threads=0, batch_tokens=2048)
+    embedder = open_embedder("minilm", threads=0, batch_tokens=1024)
     assert isinstance(embedder, ModelEmbedder)
     rng = random.Random(2)
     texts = [" ".join(rng.choices(WORDS, k=rng.randint(10, 200))) for _ in range(300)]
