@@ -79,7 +79,8 @@ class Margins:
             for line in row:
                 if self._is_furniture(line, sheet.height, ahead):
                     taken.add(id(line))
-            if (self._page == 1 or _is_stamp(row) or _is_numbered(row, body)) and _looks_like_furniture(
+            telling = _is_stamp(row) or _is_numbered(row, body)
+            if (telling or (self._page == 1 and _stands_alone(row, lines, body))) and _looks_like_furniture(
                 row, inner, sheet, body
             ):
                 taken |= {id(line) for line in row}
@@ -219,6 +220,14 @@ def _gap_inwards(row: Sequence[Line], lines: Sequence[Line], height: float) -> f
     else:
         gaps = [top - line.box[3] for line in lines if id(line) not in own and line.box[1] < top]
     return min(gaps, default=height)
+
+
+def _stands_alone(row: Sequence[Line], lines: Sequence[Line], body: float) -> bool:
+    """No line close above or below: an address of several lines in the margin is none of a page's furniture."""
+    own = {id(line) for line in row}
+    top, bottom = min(line.box[1] for line in row), max(line.box[3] for line in row)
+    reach = _FAR_EMS * body
+    return not any(id(line) not in own and line.box[1] < bottom + reach and line.box[3] > top - reach for line in lines)
 
 
 def _looks_like_furniture(row: Sequence[Line], inner: float, sheet: Sheet, body: float) -> bool:

@@ -189,6 +189,18 @@ def test_running_heads_are_known_on_the_first_page_too(engine: Engine, tmp_path:
     assert [kinds(page)[0] for page in pages] == [("heading", "# Ay"), ("heading", "# Bee"), ("heading", "# Sea")]
 
 
+def test_a_single_page_tells_a_foot_from_an_address(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        text(canvas, 72, 815, "Harbour Authority", "1 Old Quay", "12345 Port", size=8)
+        body(canvas, 720, 20)
+        text(canvas, 72, 30, "Form 12 of the authority", size=7)
+        text(canvas, 480, 30, "in force", size=7)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert kinds(page, furniture=True) == [("paragraph", "Form 12 of the authority"), ("paragraph", "in force")]
+    assert kinds(page)[0] == ("paragraph", "Harbour Authority 1 Old Quay 12345 Port")
+
+
 def test_numbers_that_do_not_count_pages_are_text(engine: Engine, tmp_path: Path) -> None:
     def draw(number: str) -> Callable[[Canvas], None]:
         def page(canvas: Canvas) -> None:
