@@ -12,7 +12,7 @@ from benchmarks.synthetic import cpu_seconds
 FACTORY_AT = 4
 """Where `python -m folio.inside serve FACTORY` names what runs in it."""
 TASKS = Path("/proc/self/task")
-THREADS = {"ledger": "ledger", "log-writer": "log", "log-reader": "log", "asyncio": "blobs"}
+THREADS = {"ledger": "ledger", "log-writer": "log", "log-reader": "log", "asyncio": "blobs", "watching": "watching"}
 PROCESSES = {
     "ingest.": "read",
     "ocr_stage.": "ocr",
@@ -21,7 +21,8 @@ PROCESSES = {
     "indexer.edge": "index",
 }
 PARTS = ("read", "ocr", "ledger", "log", "blobs", "chunk", "embed", "index", "owner")
-"""`owner` is what is left in the owner's process: the loops, the records, the sockets to the children."""
+"""`owner` is what is left in the owner's process: the loops, the records, the sockets to the children. The benchmark's
+own looking, from a thread named `watching`, is none of them."""
 
 
 @dataclass(frozen=True, slots=True)
