@@ -11,8 +11,8 @@ FACTS = "facts"
 FACTS_MAX = 256
 FACT_CHARS_MAX = 256
 KEYWORDS = ("doc", "tenant", FACTS, "metadata.source", "metadata.uri", "metadata.kind")
-INTEGERS = ("revision", "metadata.pages", "metadata.added_ms")
-"""What both engines keep an index of. `metadata.order` is only asked for inside one document."""
+INTEGERS = ("revision", "metadata.pages", "metadata.added_ms", "metadata.order", "metadata.section")
+"""What both engines keep an index of."""
 
 
 class Test(NamedTuple):

@@ -158,9 +158,14 @@ class EdgeProcess:
             _translated(shard.flush)
 
     def optimize(self) -> bool:
-        """Build graphs and give back the room of deleted points: seconds in which nobody is answered."""
+        """Build graphs and give back the room of deleted points: seconds in which nobody is answered.
+
+        Flushed at once: a process that is killed before would find the points twice, and search both.
+        """
         self._refuse_when_full()
-        return bool(_translated(self._points.optimize))
+        done = bool(_translated(self._points.optimize))
+        _translated(self._points.flush)
+        return done
 
     def close(self) -> None:
         self._points.close()
