@@ -19,7 +19,8 @@ WALL_SHARE = 0.5
 NEAR = 6
 BLANK = 0.42
 """In line heights: between words of one cell there is a third of it."""
-STACKED_SHARE = 0.5
+STACKED_SHARE = 0.34
+STACKED_MAX = 2
 
 
 def table_text(rows: Sequence[Row], ink: Ink) -> str:
@@ -111,8 +112,8 @@ def _is_stacked(lines: Sequence[Line], across: Sequence[float]) -> bool:
     """Several rows of cells between two rulings: they do not part rows, as in most printed books."""
     bands = [[line for line in lines if top <= line.middle < bottom] for top, bottom in pairwise(across)]
     rows = [rows_of(band) for band in bands if band]
-    stacked = [band for band in rows if sum(len(row) > 1 for row in band) > 1]
-    return len(stacked) > STACKED_SHARE * len(rows)
+    stacked = [sum(len(row) > 1 for row in band) for band in rows]
+    return max(stacked) > STACKED_MAX or sum(count > 1 for count in stacked) > STACKED_SHARE * len(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +133,17 @@ class _Grid:
             yield Cell(row, column, in_order, rows, columns)
 
     def agrees(self, lines: Sequence[Line]) -> bool:
-        """Texts side by side in a cell that looks merged: a border is there, only not drawn."""
+        """Not if a row or column stays empty: noise looks like a ruling there; nor if texts stand side by side in a
+        cell that looks merged: a border is there, only not drawn.
+        """
         groups = self._groups()
         held: dict[tuple[int, int, int, int], list[Line]] = {}
         for line in lines:
             held.setdefault(groups[self._at(line)], []).append(line)
+        if len({at for row, _, rows, _ in held for at in range(row, row + rows)}) < len(self.across) - 1:
+            return False
+        if len({at for _, column, _, columns in held for at in range(column, column + columns)}) < len(self.down) - 1:
+            return False
         merged = [rows_of(inside) for (_, _, rows, columns), inside in held.items() if rows > 1 or columns > 1]
         return not any(len(row) > 1 for rows in merged for row in rows)
 

@@ -24,7 +24,7 @@ from ocr_stage.tables import table_end
 
 CAPTION = re.compile(
     r"(?:fig(?:ure|\.)?|table|tab\.|chart|scheme|listing)\s?(?:\d{1,3}|[IVX]{1,5})(?:[-.]\d+)*\s*(?:[.:\uff1a|]|\s(?=(?-i:[A-Z]))|$)"
-    r"|[图表圖]\s?\d{1,3}(?:[-.]\d+)*(?:[\s.:\uff1a\u3001]|$)",
+    r"|[图表圖]\s?\d{1,3}(?:[-.]\d+)*(?![-.\d中内里和与给显示列所的是为可])",
     re.IGNORECASE,
 )
 PAGE_NUMBER = re.compile(

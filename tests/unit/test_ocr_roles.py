@@ -206,6 +206,28 @@ def test_rulings_make_the_grid_and_where_none_is_drawn_cells_are_merged():
     )
 
 
+def test_rulings_that_noise_made_or_that_part_groups_of_rows_make_no_grid():
+    lines = table(x=20, y=600)
+    frame = [Stroke(y, 0, 800) for y in (590, 632, 740)]
+    down = [Stroke(x, 590, 740) for x in (0, 300, 600, 800)]
+    for across, columns in (
+        (frame, down),
+        ([*frame, Stroke(668, 0, 800), Stroke(704, 0, 800)], [*down, Stroke(790, 590, 740)]),
+    ):
+        paper = Paper(1000, 1400, ink=Scripted(Rulings(tuple(across), tuple(columns))))
+        text = blocks_of(lines, region("table", 0, 590, 800, 740), paper=paper)[0][1]
+        assert text.splitlines()[2:] == [
+            "| Shaft seal | 3 | 41.20 |",
+            "| Bearing | 12 | 112.00 |",
+            "| Cover | 7 | 9.90 |",
+        ]
+
+
+@pytest.mark.parametrize(("text", "is_one"), [("表1额定参数，水温不超过40摄氏度", True), ("表1给出了全部结果", False)])
+def test_a_chinese_caption_needs_no_space(text, is_one):
+    assert (blocks_of([line(50, 600, text), *BODY])[-1][0] is BlockKind.CAPTION) == is_one
+
+
 def test_a_line_over_several_cells_is_cut_where_the_picture_is_blank():
     rows = [*table(rows=TABLE[1:], y=636), line(50, 600, "Part Quantity in stock Price", width=690)]
     paper = Paper(1000, 1400, ink=Scripted(Rulings(), [(110, 350), (560, 650)]))
