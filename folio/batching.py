@@ -1,6 +1,8 @@
 """Many callers, one call: items that arrive while a batch is under way travel together in the next one."""
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -13,8 +15,9 @@ class Batcher(Generic[In, Out]):
     """Coalesce concurrent awaits of one item into calls of many (group commit, batched upserts).
 
     `call` gets the items in the order they arrived and answers one output per item; if it raises, every
-    item of that batch raises the same. One call is under way at a time, so order is kept. A call waits `linger_s`
-    for company: each costs a thread's turn and a disk's, however little it carries.
+    item of that batch raises the same. One call is under way at a time, so order is kept. A call that follows
+    another within `linger_s` waits that long for company: each costs a thread's turn and a disk's, however little it
+    carries. After a pause it goes at once: who comes alone waits for nobody.
     """
 
     def __init__(
@@ -25,6 +28,7 @@ class Batcher(Generic[In, Out]):
         self._linger_s = linger_s
         self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._running: asyncio.Task[None] | None = None
+        self._ended_s = -math.inf
 
     def __call__(self, item: In) -> "asyncio.Future[Out]":
         """Queue one item; the future resolves when the call that carried it has returned."""
@@ -41,7 +45,7 @@ class Batcher(Generic[In, Out]):
 
     async def _run(self) -> None:
         while self._waiting:
-            if self._linger_s:
+            if self._linger_s and time.monotonic() - self._ended_s < self._linger_s:
                 await asyncio.sleep(self._linger_s)
             batch = [self._waiting.popleft() for _ in range(min(self._items_max, len(self._waiting)))]
             answers = [answer for _, answer in batch]
@@ -53,6 +57,7 @@ class Batcher(Generic[In, Out]):
                 _fail(answers, error)
                 if not isinstance(error, Exception):
                     raise
+            self._ended_s = time.monotonic()
 
 
 def _resolve(answer: "asyncio.Future[Out]", output: Out) -> None:

@@ -86,7 +86,7 @@ class Indexer(Section):
         2.0, description="what a place in the list found by words counts, in the list found by vectors it counts 1"
     )
     store: Literal["edge", "memory"] = Field("edge", description="edge: embedded and kept; memory: gone at exit")
-    documents_at_once: Count = Field(4, description="documents chunked and embedded side by side")
+    documents_at_once: Count = Field(8, description="documents chunked and embedded side by side")
 
 
 class Server(Section):
