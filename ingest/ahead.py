@@ -17,17 +17,18 @@ class Ahead:
         self._page_count = page_count
         self._kept: dict[int, Sheet | None] = {}
 
-    def sheet(self, page: int) -> Sheet:
-        """One page; raises what reading it raises."""
+    def sheet(self, page: int, last: int | None = None) -> Sheet:
+        """One page, which may look ahead as far as `last`; raises what reading it raises."""
+        last = self._page_count if last is None else min(last, self._page_count)
         kept = self._kept.pop(page, None)
         self._kept = {later: sheet for later, sheet in self._kept.items() if later > page}
         sheet = kept or self._read(page)
-        sheet.following = partial(self._peek, page + 1)
+        sheet.following = partial(self._peek, page + 1, last)
         return sheet
 
-    def _peek(self, page: int) -> Sheet | None:
+    def _peek(self, page: int, last: int) -> Sheet | None:
         """The page if it can be read; what is wrong with it is told when its turn comes."""
-        if page > self._page_count:
+        if page > last:
             return None
         if page not in self._kept:
             try:
@@ -36,5 +37,5 @@ class Ahead:
                 self._kept[page] = None
         sheet = self._kept[page]
         if sheet is not None:
-            sheet.following = partial(self._peek, page + 1)
+            sheet.following = partial(self._peek, page + 1, last)
         return sheet

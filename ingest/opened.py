@@ -129,10 +129,10 @@ class OpenFile:
         return cls(engine, child, count, what, limits)
 
     async def pages(
-        self, numbers: Sequence[int], *, verify: Sequence[int], clock: Clock
+        self, numbers: Sequence[int], *, verify: Sequence[int], clock: Clock, ahead: bool = False
     ) -> AsyncGenerator[ReadPage, None]:
         """The pages `numbers` in their order; a page with a cause is followed by the next one."""
-        stream = self._child.stream("pages", numbers, verify, item_seconds_max=_seconds(self._limits, clock))
+        stream = self._child.stream("pages", numbers, verify, ahead, item_seconds_max=_seconds(self._limits, clock))
         async with aclosing(stream) as frames:
             for page in numbers:
                 with clock.runs(), _named():

@@ -47,9 +47,9 @@ class Pdfium:
         self._ahead = Ahead(self._read, self.page_count)
         self._outline: dict[int, list[tuple[int, str]]] | None = None
 
-    def sheet(self, page: int) -> Sheet:
-        """Text, lines and images of one page."""
-        return self._ahead.sheet(page)
+    def sheet(self, page: int, last: int | None = None) -> Sheet:
+        """Text, lines and images of one page; pages after `last` are not looked at."""
+        return self._ahead.sheet(page, last)
 
     def _read(self, page: int) -> Sheet:
         opened = self._file[page - 1]

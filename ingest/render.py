@@ -34,7 +34,7 @@ class Pdf(Protocol):
 
     @property
     def page_count(self) -> int: ...
-    def sheet(self, page: int) -> Sheet: ...
+    def sheet(self, page: int, last: int | None = None) -> Sheet: ...
     def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]: ...
 
 
@@ -74,11 +74,14 @@ class Renderer:
             raise Permanent(Cause.TOO_MANY_PAGES, f"{count:,} pages; ingest.pages_max is {self._limits.pages_max:,}.")
         return count
 
-    def pages(self, numbers: Sequence[int], verify: Collection[int]) -> Iterator[Frame]:
-        """Pages in the order of `numbers` as they are read; those in `verify` carry their picture in any case."""
+    def pages(self, numbers: Sequence[int], verify: Collection[int], ahead: bool) -> Iterator[Frame]:
+        """Pages in the order of `numbers` as they are read; those in `verify` carry their picture in any case.
+
+        `ahead`: a page may look at the next ones, never at one that is not in `numbers`.
+        """
         layer = TextLayer()
-        for page in numbers:
-            yield self._page(layer, page, verified=page in verify)
+        for page, last in zip(numbers, _lasts(numbers) if ahead else numbers, strict=True):
+            yield self._page(layer, page, last, verified=page in verify)
 
     def picture(self, page: int, marks: Sequence[Sequence[Any]], crop: Sequence[float]) -> bytes:
         """One page as JPEG, with marks drawn on it, or the part of it in `crop` (four corners, or none)."""
@@ -89,13 +92,13 @@ class Renderer:
         except Exception as error:
             raise _permanent(error, "The page cannot be drawn") from None
 
-    def _page(self, layer: TextLayer, page: int, *, verified: bool) -> Frame:
+    def _page(self, layer: TextLayer, page: int, last: int, *, verified: bool) -> Frame:
         frame: Frame = {"page": page}
         try:
             if self._text is not None:
                 return frame | self._text.frame(page)
             if self._pdf is not None:
-                frame |= layer.read(self._pdf.sheet(page)).frame()
+                frame |= layer.read(self._pdf.sheet(page, last)).frame()
             if verified or not frame.get("trusted"):
                 frame["image"], frame["width"], frame["height"] = self._drawn(page)
         except Exception as error:
@@ -117,6 +120,14 @@ class Renderer:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
             draw_marks(picture, marks)
             return to_jpeg(cut(picture, crop), edge=self._limits.edge_pixels, quality=self._limits.jpeg_quality)[0]
+
+
+def _lasts(numbers: Sequence[int]) -> list[int]:
+    """For each page the last one of its run without a gap."""
+    lasts = dict.fromkeys(numbers, 0)
+    for page in reversed(numbers):
+        lasts[page] = lasts.get(page + 1, page)
+    return list(lasts.values())
 
 
 def confine(limits: Limits, *, threads: bool = False) -> None:

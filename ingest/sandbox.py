@@ -21,6 +21,7 @@ __all__ = ["FACTORIES", "Limits", "Mark", "ReadPage", "Sandbox"]
 FACTORIES = {"pymupdf": "ingest.mupdf:MuPdfRenderer", "pypdfium2": "ingest.pdfium:PdfiumRenderer"}
 """What runs in the child, for each engine. A module is imported only in a process of its own, when first needed."""
 
+_ENDED = frozenset({Cause.RENDER_CRASH, Cause.RENDER_TIMEOUT, Cause.RENDER_OOM})
 _FINAL = frozenset({Cause.TOO_MANY_PAGES, Cause.PIXEL_LIMIT})
 
 
@@ -34,6 +35,11 @@ class _Document:
     page_count: int
     chosen: list[int]
     verified: list[int]
+    ahead: bool
+
+    def has_next(self, page: int) -> bool:
+        """The page may have looked at the one after it."""
+        return self.ahead and page + 1 in self.chosen
 
     def skipped(self, page: int) -> ReadPage:
         """A page that nobody asked for: there, fine, and empty, so that the document has all its pages."""
@@ -79,7 +85,8 @@ class Sandbox:
             file.close()
             raise
         verified = [page for page in numbers if verify is not None and verify(page)]
-        document = _Document(what, clock, file.engine, file.page_count, numbers, verified)
+        ahead = what.media_type == sniff.PDF
+        document = _Document(what, clock, file.engine, file.page_count, numbers, verified, ahead)
         last = 0
         async with aclosing(self._chosen(document, file)) as reads:
             async for read in reads:
@@ -133,11 +140,18 @@ class Sandbox:
         return What(path, sniff.media_type(path, name), password)
 
     async def _chosen(self, document: "_Document", file: OpenFile | None) -> AsyncGenerator[ReadPage, None]:
-        """The chosen pages; a child that breaks is replaced, and goes on with the page after the one it broke at."""
+        """The chosen pages; a child that breaks is replaced, and goes on with the page after the one it broke at.
+
+        It may have broken at a page that it looked ahead to. So that page is read again, and from there on no page is
+        looked at before its turn: only the one that breaks a child then is to blame.
+        """
         done = 0
         while done < len(document.chosen) and document.clock.left > 0:
             async with aclosing(self._until_it_breaks(document, document.chosen[done:], file)) as reads:
                 async for read in reads:
+                    if read.cause in _ENDED and document.has_next(read.page):
+                        document = replace(document, ahead=False)
+                        break
                     done += 1
                     yield await self._second_try(document, read) if read.cause else read
             file = None
@@ -169,7 +183,8 @@ class Sandbox:
         done = 0
         try:
             file = file or await self._start(document.engine, document.what, document.clock)
-            async with aclosing(file.pages(numbers, verify=document.verified, clock=document.clock)) as reads:
+            pages = file.pages(numbers, verify=document.verified, clock=document.clock, ahead=document.ahead)
+            async with aclosing(pages) as reads:
                 async for read in reads:
                     done += 1
                     yield read

@@ -11,23 +11,30 @@ from ingest.render import Renderer
 from ingest.sheet import Sheet
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class _Fragile(MuPdf):
-    """Does on page 3 what the file's name says."""
+    """Does on page 3, or on that which the file's name says, what the file's name says: also when looked ahead to."""
 
     def __init__(self, path: Path, password: str = "") -> None:
         super().__init__(path, password)
-        self._fails = WAYS[path.stem]
+        way, _, pages = path.stem.partition(" at ")
+        self._fails = WAYS[way]
+        self._bad = [int(page) for page in (pages or "3").split(",")]
 
-    def sheet(self, page: int) -> Sheet:
-        if page == 3:
+    def _read(self, page: int) -> Sheet:
+        if page in self._bad:
             self._fails()
-        return super().sheet(page)
+        return super()._read(page)
 
 
 WAYS: dict[str, Callable[[], Any]] = {
     "dies": lambda: os.kill(os.getpid(), 9),
     "hangs": lambda: time.sleep(60),
     "eats memory": lambda: bytearray(1 << 40),
+    "runs out of memory": lambda: _raise(MemoryError()),
     "raises": lambda: 1 / 0,
 }
 
@@ -41,7 +48,7 @@ class Babbling(Renderer):
 
     open_pdf = MuPdf
 
-    def pages(self, numbers: Sequence[int], verify: Collection[int]) -> Iterator[Any]:
+    def pages(self, numbers: Sequence[int], verify: Collection[int], ahead: bool) -> Iterator[Any]:
         for page in numbers:
             nonsense = [{"page": page, "blocks": [{"kind": "paragraph", "start": 0, "end": 99}], "trusted": True}]
             nonsense += ["page", {"page": 1, "trusted": True}, {"page": page, "image": b"<html>"}, None]

@@ -183,7 +183,7 @@ for name in sys.argv[1:]:
     if os.fork() == 0:
         renderer = Renderer(threads=kind == HEIC)
         renderer.open(name, kind, "")
-        (frame,) = renderer.pages([1], [])
+        (frame,) = renderer.pages([1], [], ahead=False)
         os._exit(0 if frame.get("image") or frame.get("markdown") else 1)
     if os.wait()[1]:
         sys.exit(f"{name} was not read")

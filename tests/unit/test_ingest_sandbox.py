@@ -187,6 +187,46 @@ async def test_one_bad_page_leaves_a_gap_and_the_rest_arrives(tmp_path: Path, wa
     assert {page.page_count for page in pages} == {5}
 
 
+def headed(number: int) -> Callable[[Any], None]:
+    """A page whose head and number are found by looking at the next pages."""
+
+    def draw(canvas: Any) -> None:
+        make.prose(canvas)
+        canvas.drawString(72, 815, "The book of harbours")
+        canvas.drawString(285, 30, str(number))
+
+    return draw
+
+
+@Engines
+@pytest.mark.parametrize("bad", ["5", "1,6"])
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        ("dies", Cause.RENDER_CRASH),
+        ("hangs", Cause.RENDER_TIMEOUT),
+        ("eats memory", Cause.RENDER_OOM),
+        ("runs out of memory", Cause.RENDER_OOM),
+    ],
+)
+async def test_a_page_that_is_looked_ahead_to_takes_no_other_with_it(
+    tmp_path: Path, way: str, expected: Cause, bad: str, engine: str
+) -> None:
+    file = make.pdf(tmp_path / f"{way} at {bad}.pdf", *(headed(number) for number in range(1, 9)))
+    pages = await read(file, factories=BOTH_FRAGILE, pdf_engine=engine, page_seconds_max=0.5)
+    failed = [int(page) for page in bad.split(",")]
+    assert [page.page for page in pages] == [*range(1, 9)]
+    assert [page.page for page in pages if page.cause] == failed
+    assert {page.cause for page in pages if page.cause} == {expected}
+    assert all(page.trusted and "Harbour dues" in page.markdown for page in pages if page.page not in failed)
+    assert len({page.engine for page in pages}) == 1
+
+
+async def test_a_page_looks_ahead_while_nothing_breaks(tmp_path: Path) -> None:
+    pages = await read(make.pdf(tmp_path / "a.pdf", *(headed(number) for number in range(1, 4))))
+    assert [sum(block.furniture for block in page.blocks) for page in pages] == [2, 2, 2]
+
+
 @pytest.mark.parametrize("way", ["dies", "raises"])
 async def test_the_second_engine_saves_the_page_that_the_first_cannot_read(tmp_path: Path, way: str) -> None:
     pages = await read(make.pdf(tmp_path / f"{way}.pdf", *[make.prose] * 4), factories=FRAGILE)
