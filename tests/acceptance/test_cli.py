@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from folio.records import Hit
 from tests.acceptance.conftest import Desk
 from tests.pages import blank_pdf, encrypted_pdf, report_pdf
 
@@ -19,7 +20,7 @@ def test_a_pdf_becomes_searchable_with_page_and_box(desk: Desk, tmp_path: Path) 
     added = desk.ok("add", str(pdf), "--json").json()["documents"][0]
     assert (added["document"], added["state"], added["pages"]) == ("report.pdf", "searchable", 3)
     hit = desk.search("part number of the pump seal", "-k", "1")[0]
-    assert set(hit) == {"text", "document", "version", "pages", "boxes", "headings", "score", "flags"}
+    assert set(hit) == set(Hit.model_fields)
     assert "PS-4471" in hit["text"]
     assert hit["pages"] == [2]
     box = hit["boxes"][0]["box"]
