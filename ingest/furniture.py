@@ -28,6 +28,7 @@ _PARTS_APART_EMS = 3.0
 _CHARS_MAX = 120
 _PROSE_CHARS = 60
 _OUTER, _SIZE_SLACK = 0.08, 0.04
+_CELLS_MIN, _CELLS_FAR_EMS, _CELL_SLACK_EMS = 3, 4.0, 0.3
 _FOOT_PARTS, _FOOT_CHARS_MAX, _FOOT_WIDTH = 3, 40, 0.6
 _NUMBER = re.compile(
     r"^(?:page|seite|p\.|第)?[-\u2013\u2014|\s]*(\d{1,5}|[ivxlc]{1,7})\s*页?(?:\s*(?:/|of|von)\s*\d{1,5})?[-\u2013\u2014|\s]*$",
@@ -71,18 +72,23 @@ class Margins:
         ahead = _Ahead(sheet, self._page)
         taken: set[int] = set()
         for row in rows:
-            inner = _gap_inwards(row, [line for line in lines if id(line) not in taken], sheet.height)
-            if (inner < _APART_EMS * body and not _is_odd_number(row, lines, sheet.height)) or _is_prose(
-                row, lines
-            ):  # a paragraph, however often it comes
+            free = [line for line in lines if id(line) not in taken]
+            close = _gap_inwards(row, free, sheet.height) < _APART_EMS * body
+            if (close and not _is_odd_number(row, lines, sheet.height)) or _is_prose(row, lines):
+                continue  # a paragraph, however often it comes
+            if _is_table_row(row, lines) and not any(self._repeated(line, sheet.height) for line in row):
                 continue
             for line in row:
                 if self._is_furniture(line, sheet.height, ahead):
                     taken.add(id(line))
-            telling = _is_stamp(row) or _is_numbered(row, body)
+            telling = _is_stamp(row) or _is_numbered(row, lines, body)
             if (telling or (self._page == 1 and _stands_alone(row, lines, body))) and _looks_like_furniture(
-                row, inner, sheet, body
+                row, free, sheet, body
             ):
+                taken |= {id(line) for line in row}
+        for row in rows:
+            free = [line for line in lines if id(line) not in taken]
+            if _stands_alone(row, lines, body) and _is_typed_as_furniture(row, lines, free):
                 taken |= {id(line) for line in row}
         self._learn([line for row in rows for line in row], sheet.height)
         return [line for line in lines if id(line) in taken], [line for line in lines if id(line) not in taken]
@@ -230,14 +236,27 @@ def _stands_alone(row: Sequence[Line], lines: Sequence[Line], body: float) -> bo
     return not any(id(line) not in own and line.box[1] < bottom + reach and line.box[3] > top - reach for line in lines)
 
 
-def _looks_like_furniture(row: Sequence[Line], inner: float, sheet: Sheet, body: float) -> bool:
+def _is_typed_as_furniture(row: Sequence[Line], lines: Sequence[Line], free: Sequence[Line]) -> bool:
+    """In the type of furniture that was found at the other edge, and of nothing else on the page."""
+    types = {_type(line) for line in row}
+    rest = {_type(line) for line in free if line not in row}
+    gone = {_type(line) for line in lines if line not in free and _number(line) is None}
+    return bool(types) and types <= gone and not types & rest
+
+
+def _type(line: Line) -> tuple[str, float]:
+    return line.font, round(line.size, 1)
+
+
+def _looks_like_furniture(row: Sequence[Line], lines: Sequence[Line], sheet: Sheet, body: float) -> bool:
     """Without other pages to compare: at the very edge, apart from the text, short, and set as such lines are."""
     top, bottom = min(line.box[1] for line in row), max(line.box[3] for line in row)
+    inner = _gap_inwards(row, lines, sheet.height)
     chars = sum(len(line.text) for line in row)
     size = max(line.size for line in row)
     if len(row) > 1 and _is_footer_row(row, sheet):
         return inner >= _APART_EMS * body
-    numbered = _is_numbered(row, body)
+    numbered = _is_numbered(row, lines, body)
     edge = _BAND if numbered else _EDGE
     inside = edge * sheet.height < bottom and top < (1 - edge) * sheet.height
     if (
@@ -250,7 +269,7 @@ def _looks_like_furniture(row: Sequence[Line], inner: float, sheet: Sheet, body:
         return False
     if numbered or (len(row) > 1 and _in_parts(row)):
         return True
-    return size <= 1.02 * body and (size <= _SMALLER * body or _is_stamp(row) or _is_ruled(row, sheet))
+    return size <= 1.02 * body and (_is_stamp(row) or _is_ruled(row, sheet))
 
 
 def _is_footer_row(row: Sequence[Line], sheet: Sheet) -> bool:
@@ -261,12 +280,46 @@ def _is_footer_row(row: Sequence[Line], sheet: Sheet) -> bool:
     return right - left >= _FOOT_WIDTH * sheet.width
 
 
-def _is_numbered(row: Sequence[Line], body: float) -> bool:
-    """A title and a page number, in one line or apart."""
+def _is_numbered(row: Sequence[Line], lines: Sequence[Line], body: float) -> bool:
+    """A title and a page number, in one line or apart; footnotes begin with numbers too."""
     if len(row) > 1:
         return any(_number(line) is not None for line in row) and _in_parts(row)
     text = bare(row[0].text)
-    return bool(_ENDS_IN_NUMBER.search(text) or (row[0].size <= _SMALLER * body and _BEGINS_WITH_NUMBER.match(text)))
+    if _ENDS_IN_NUMBER.search(text):
+        return True
+    small = row[0].size <= _SMALLER * body and not row[0].noted
+    return small and bool(_BEGINS_WITH_NUMBER.match(text)) and _is_outermost(row[0], lines)
+
+
+def _is_outermost(line: Line, lines: Sequence[Line]) -> bool:
+    return all(other.box[1] >= line.box[1] for other in lines) or all(other.box[3] <= line.box[3] for other in lines)
+
+
+def _is_table_row(row: Sequence[Line], lines: Sequence[Line]) -> bool:
+    """Several numbers, one below another, or texts straight below or above those of another row."""
+    values = [value for line in row if (value := _number(line)) is not None]
+    spread = len(row) > len(values) == 2 and abs(values[0] - values[1]) == 1
+    if len(values) > 1 and not spread:
+        return True
+    top, bottom = min(line.box[1] for line in row), max(line.box[3] for line in row)
+    reach = _CELLS_FAR_EMS * row[0].size
+    for others in (
+        [line for line in lines if top - reach <= line.box[1] and line.box[3] <= top + 1],
+        [line for line in lines if bottom - 1 <= line.box[1] and line.box[3] <= bottom + reach],
+    ):
+        if sum(any(_is_aligned(line, other) for other in others) for line in row) >= _CELLS_MIN:
+            return True
+        numbers = [other for other in others if values and _number(other) is not None]
+        if any(_number(line) is not None and any(_is_aligned(line, other) for other in numbers) for line in row):
+            return True
+    return False
+
+
+def _is_aligned(line: Line, other: Line) -> bool:
+    slack = _CELL_SLACK_EMS * line.size
+    sides = ((line.box[0], other.box[0]), (line.box[2], other.box[2]))
+    middles = (line.box[0] + line.box[2]) / 2 - (other.box[0] + other.box[2]) / 2
+    return any(abs(one - two) <= slack for one, two in sides) or abs(middles) <= slack
 
 
 def _is_stamp(row: Sequence[Line]) -> bool:

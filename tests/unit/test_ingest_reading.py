@@ -201,6 +201,43 @@ def test_a_single_page_tells_a_foot_from_an_address(engine: Engine, tmp_path: Pa
     assert kinds(page)[0] == ("paragraph", "Harbour Authority 1 Old Quay 12345 Port")
 
 
+def test_the_last_rows_of_a_table_are_no_page_numbers(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        body(canvas, 790, 20)
+        for at, (name, *cells) in enumerate([("Right", "Quay", "Mole"), ("To moor", "X", ""), ("To load", "X", "X")]):
+            text(canvas, 72, 140 - 36 * at, f"{name} of a ship", size=9)
+            for cell, left in zip(cells, (300, 400), strict=True):
+                text(canvas, left, 140 - 36 * at, cell, size=9)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert not kinds(page, furniture=True)
+    assert page.markdown.count("X") == 3
+
+
+def test_footnotes_at_the_very_foot_are_kept(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        body(canvas, 790, 40)
+        for at in (1, 2):
+            text(canvas, 72, 71 - 11 * at, str(at), size=5)
+            text(canvas, 76, 68 - 11 * at, f"www.harbour{at}.example", size=8)
+        text(canvas, 72, 20, "\u00a9 2014 Harbour Authority. All rights reserved.", size=8)
+        text(canvas, 510, 20, "1", size=8)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert [kind for kind, _ in kinds(page)] == ["paragraph", "footnote", "footnote"]
+    assert [found[-1] for _, found in kinds(page, furniture=True)] == [".", "1"]
+
+
+def test_a_small_lone_line_at_the_edge_stays_text(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        body(canvas, 760, 20)
+        text(canvas, 72, 30, "Only for harbours of the north", size=7)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert not kinds(page, furniture=True)
+    assert "Only for harbours" in page.markdown
+
+
 def test_numbers_that_do_not_count_pages_are_text(engine: Engine, tmp_path: Path) -> None:
     def draw(number: str) -> Callable[[Canvas], None]:
         def page(canvas: Canvas) -> None:
