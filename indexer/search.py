@@ -8,7 +8,7 @@ from folio.errors import Cause, FolioError, Transient
 from folio.ids import TENANT_DEFAULT, Doc, doc_of
 from folio.records import Hit, Question
 from indexer.context import order_of, stretches_of, with_context
-from indexer.embedding import Embedder, Vectors, verified
+from indexer.embedding import Embedder, Unembeddable, Vectors, verified
 from indexer.fusion import Ranked, Weights, fused
 from indexer.payload import hit_of
 from indexer.store import Asked, Found, Scored, Store, Where
@@ -88,7 +88,12 @@ class Searcher:
             raise BadQuestion("this index has no vectors (indexer.embedder = none): ask with mode hybrid or lexical")
         if question.mode == "lexical" or not self._embedder.dimension:
             return Asked(words=words)
-        return Asked(await self._vector(words), words if is_hybrid else "")
+        try:
+            return Asked(await self._vector(words), words if is_hybrid else "")
+        except Unembeddable:
+            if not is_hybrid:
+                raise
+            return Asked(words=words)  # longer than the model reads: its words can still be looked for
 
     async def _vector(self, words: str) -> Vectors:
         vector = self._vectors.pop(words, None)

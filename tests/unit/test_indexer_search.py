@@ -8,7 +8,7 @@ from folio.errors import Cause, FolioError
 from folio.ids import Doc, chunk_id
 from folio.records import BlockKind, Box, Chunk, ChunkSet, Filters, PageBox, Question
 from indexer.context import SECTION_CHARS_MAX
-from indexer.embedding import HashEmbedder, open_embedder
+from indexer.embedding import HashEmbedder, Unembeddable, open_embedder
 from indexer.fusion import Weights, fused
 from indexer.memory import MemoryStore
 from indexer.payload import plain
@@ -201,6 +201,24 @@ async def test_words_find_what_the_vectors_do_not_see(store):
         assert (await searcher.search(ask(question)))[0].text == text
         assert (await searcher.search(ask(question, mode="lexical")))[0].text == text
         assert text not in [hit.text for hit in await searcher.search(ask(question, mode="dense"))]
+
+
+class Brief(HashEmbedder):
+    """Reads questions of a few words only."""
+
+    async def query(self, text: str):
+        if len(text.split()) > 5:
+            raise Unembeddable(0, "too long")
+        return await super().query(text)
+
+
+async def test_a_question_longer_than_the_model_reads_is_answered_by_its_words(store):
+    await swap(store, EMBEDDER, document(REPORT, "part INV-2024-001", "other text"))
+    searcher = Searcher(store, Brief())
+    long = "which of the many parts in the store is inv-2024-001"
+    assert (await searcher.search(ask(long)))[0].text == "part INV-2024-001"
+    with pytest.raises(Unembeddable):
+        await searcher.search(ask(long, mode="dense"))
 
 
 async def test_what_both_lists_have_comes_first_and_says_why(store, searcher):
