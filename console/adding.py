@@ -66,11 +66,13 @@ class Adding:
     session: Session
     settings: Settings
     reading: Reading = AS_IT_IS
+    files: list[File] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     began_s: float = field(default_factory=time.monotonic)
 
     def run(self, files: Sequence[File], *, wait: bool, talk: bool) -> list[Result]:
         """Hand over all files, then wait until each is settled. One bad file does not hold up the others."""
+        self.files += files
         with Progress(talk=talk) as progress:
             following = Following(self.session, self.settings, progress)
             for number, file in enumerate(files, start=1):
@@ -80,12 +82,14 @@ class Adding:
             following.wait()
         return self.results
 
-    def again(self, files: Sequence[File], *, password: str) -> None:
-        """The encrypted ones once more, with a password."""
-        again = [file for file, one in zip(files, self.results, strict=True) if one["cause"] == "encrypted"]
-        kept = [one for one in self.results if one["cause"] != "encrypted"]
-        reading = Reading(pages=self.reading.pages, metadata=self.reading.metadata, password=password)
-        self.results = kept + Adding(self.session, self.settings, reading).run(again, wait=True, talk=True)
+    def again(self, *, password: str) -> None:
+        """The encrypted ones once more, with a password; they come last then."""
+        pairs = list(zip(self.files, self.results, strict=True))
+        locked = [file for file, one in pairs if one["cause"] == "encrypted"]
+        kept = [(file, one) for file, one in pairs if one["cause"] != "encrypted"]
+        self.files, self.results = [file for file, _ in kept], [one for _, one in kept]
+        self.reading = Reading(pages=self.reading.pages, metadata=self.reading.metadata, password=password)
+        self.run(locked, wait=True, talk=True)
 
     def summary(self) -> dict[str, object]:
         return summary.summed(self.results, time.monotonic() - self.began_s)

@@ -65,7 +65,7 @@ def add(
         adding = Adding(session, settings, reading)
         try:
             adding.run(files, wait=wait, talk=True)
-            _ask_for_passwords(adding, files, ask=wait and not as_json)
+            _ask_for_passwords(adding, ask=wait and not as_json)
         except KeyboardInterrupt:
             _stopped(adding.results, len(files), settings, is_owner=session.is_owner)
             raise
@@ -144,7 +144,7 @@ def _reading(pages: str, meta: list[str] | None, password: str | None) -> Any:
     return Reading(pages=chosen, metadata=metadata_of(meta), password=password_of(password))
 
 
-def _ask_for_passwords(adding: Any, files: Any, *, ask: bool) -> None:
+def _ask_for_passwords(adding: Any, *, ask: bool) -> None:
     """A person at a terminal may open what is encrypted; an empty answer leaves it failed."""
     for _ in range(TRIES_MAX):
         locked = [one["document"] for one in adding.results if one["cause"] == "encrypted"]
@@ -153,7 +153,7 @@ def _ask_for_passwords(adding: Any, files: Any, *, ask: bool) -> None:
         password = ask_password(f"Password of {', '.join(locked[:3])} (empty: leave it): ")
         if not password:
             return
-        adding.again(files, password=password)
+        adding.again(password=password)
 
 
 def _stopped(results: list[dict[str, Any]], files: int, settings: Any, *, is_owner: bool) -> None:

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,31 @@ def test_a_terminal_shows_one_live_block(served: Desk, tmp_path: Path) -> None:
     assert "next: folio search" in shown
 
 
-def drained(process: "subprocess.Popen[bytes]", terminal: int) -> str:
-    """What a process wrote to its terminal, until it ended."""
-    shown, deadline = b"", time.monotonic() + 60
+def test_a_person_at_a_terminal_is_asked_for_passwords(served: Desk, tmp_path: Path) -> None:
+    for name in ("asked-1.pdf", "asked-2.pdf"):
+        encrypted_pdf(tmp_path / name)
+    report_pdf(tmp_path / "asked-open.pdf", pages=1, seed=50)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [FOLIO, "add", str(tmp_path)], env=served.environment, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    shown = drained(process, ours, answers=[b"sesame\n", b"secret\n"])
+    out = process.stdout.read().decode() if process.stdout else ""
+    assert (process.returncode, shown.count("Password of asked-1.pdf, asked-2.pdf")) == (0, 2), shown
+    assert "3 documents in" in out
+    assert "3 searchable" in out
+    assert "sesame" not in shown + out, "nothing is echoed"
+
+
+def drained(process: "subprocess.Popen[bytes]", terminal: int, answers: Sequence[bytes] = ()) -> str:
+    """What a process wrote to its terminal, until it ended; each question for a password gets the next answer."""
+    shown, deadline, left = b"", time.monotonic() + 60, list(answers)
     while process.poll() is None or select.select([terminal], [], [], 0)[0]:
         assert time.monotonic() < deadline
+        if left and shown.count(b"leave it): ") > len(answers) - len(left):
+            time.sleep(0.1)  # until the terminal does not echo
+            os.write(terminal, left.pop(0))
         if select.select([terminal], [], [], 0.1)[0]:
             try:
                 shown += os.read(terminal, 1 << 16)
