@@ -26,7 +26,7 @@ from html import unescape
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.born_digital_readers import OURS, OURS_OCR, REFERENCE, REFERENCE_OCR, PagesRead, readers
+from benchmarks.born_digital_readers import ENGINES, OURS, OURS_OCR, REFERENCE, REFERENCE_OCR, PagesRead, readers
 from benchmarks.synthetic import table
 from quality.cell_relations import without_spans
 from quality.heading_metrics import mhs
@@ -73,7 +73,8 @@ def main() -> int:
     if not truths and not tests:
         print("FOLIO_TEST_DATA names no folder with these PDFs, or none has that name: nothing was compared.")
         return 2
-    read = {name: reader([*truths, *tested]) for name, reader in readers(fresh=asked.fresh, ocr=asked.ocr).items()}
+    found = readers(fresh=asked.fresh, ocr=asked.ocr, engine=asked.engine)
+    read = {name: reader([*truths, *tested]) for name, reader in found.items()}
     if asked.save:
         save(Path(asked.save), read, truths)
     scores = {name: {path: scored(truths[path], pages[path]) for path in truths} for name, pages in read.items()}
@@ -92,6 +93,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="NAME", help="files whose name holds this")
     parser.add_argument("--fresh", action="store_true", help="run pymupdf4llm again instead of its kept answers")
     parser.add_argument("--ocr", action="store_true", help="also both systems with their OCR: minutes")
+    parser.add_argument("--engine", choices=sorted(ENGINES), default="pymupdf", help="what folio reads the files with")
     parser.add_argument("--save", default="", metavar="DIR", help="write every system's Markdown and the truth there")
     return parser.parse_args()
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import psutil
 
 from benchmarks.synthetic import cpu_seconds
 from ingest.mupdf import MuPdf
+from ingest.pdfium import Pdfium
+from ingest.render import PdfOpener
 from ingest.textlayer import TextLayer
 from ocr_stage.rapid import RapidEngine
 
@@ -29,6 +32,7 @@ REFERENCE: dict[str, dict[str, Any]] = {
     REFERENCE_OCR: {"use_ocr": True, "header": False, "footer": False},
 }
 """Its options, pinned: by default it would read pages by OCR where it likes, and keep running heads."""
+ENGINES: dict[str, PdfOpener] = {"pymupdf": MuPdf, "pypdfium2": Pdfium}
 EDGE_PIXELS, JPEG_QUALITY, PAGE_SECONDS_MAX = 1920, 85, 300.0
 
 
@@ -45,10 +49,10 @@ class PagesRead:
 Reader = Callable[[Sequence[Path]], dict[Path, PagesRead]]
 
 
-def readers(*, fresh: bool, ocr: bool) -> dict[str, Reader]:
+def readers(*, fresh: bool, ocr: bool, engine: str = "pymupdf") -> dict[str, Reader]:
     """Every system by its name, ours first."""
     reference = {name: _reference(name, fresh=fresh) for name in REFERENCE if ocr or name != REFERENCE_OCR}
-    found: dict[str, Reader] = {OURS: _each(ours), PLAIN: _each(plain)} | reference
+    found: dict[str, Reader] = {OURS: _each(partial(ours, engine=engine)), PLAIN: _each(plain)} | reference
     return found | ({OURS_OCR: with_ocr} if ocr else {})
 
 
@@ -60,10 +64,10 @@ def _each(read: Callable[[Path], PagesRead]) -> Reader:
     return read_all
 
 
-def ours(path: Path) -> PagesRead:
+def ours(path: Path, engine: str = "pymupdf") -> PagesRead:
     """The text layer, less what is marked as furniture: the chunker leaves that out as well."""
     began = time.process_time()
-    pdf, layer = MuPdf(path), TextLayer()
+    pdf, layer = ENGINES[engine](path, ""), TextLayer()
     frames = [layer.read(pdf.sheet(page)).frame() for page in range(1, pdf.page_count + 1)]
     seconds = time.process_time() - began
     untrusted = tuple(at for at, frame in enumerate(frames) if not frame["trusted"])

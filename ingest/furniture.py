@@ -49,10 +49,11 @@ _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A line in some page's margin: at which height, and on which page."""
+    """A line in some page's margin: at which height, and on which page; letters count pages of their own."""
 
     middle: float
     page: int
+    roman: bool = False
 
 
 class Margins:
@@ -107,12 +108,17 @@ class Margins:
         value = _number(line) or 0
         middle = _middle(line, height)
         others = [*self._numbers, *ahead.numbers()]
-        near = [(other, seen.page) for other, seen in others if abs(seen.middle - middle) <= _SAME_PLACE]
+        roman = _is_roman(line)
+        near = [
+            (other, seen.page)
+            for other, seen in others
+            if seen.roman is roman and abs(seen.middle - middle) <= _SAME_PLACE
+        ]
         return all((other - value) * (page - self._page) >= (page - self._page) ** 2 for other, page in near)
 
     def _learn(self, lines: Sequence[Line], height: float) -> None:
         for line in lines:
-            seen = _Seen(_middle(line, height), self._page)
+            seen = _Seen(_middle(line, height), self._page, _is_roman(line))
             value = _number(line)
             if value is not None:
                 self._numbers = [*self._numbers[-_NUMBERS_KEPT:], (value, seen)]
@@ -146,7 +152,8 @@ class _Ahead:
                 sheet = sheet.following() if sheet is not None else None
                 if sheet is not None:
                     self._found += [
-                        (line, _Seen(_middle(line, sheet.height), self._page + step)) for line in margin_lines(sheet)
+                        (line, _Seen(_middle(line, sheet.height), self._page + step, _is_roman(line)))
+                        for line in margin_lines(sheet)
                     ]
         return self._found
 
@@ -357,6 +364,10 @@ def _number(line: Line) -> int | None:
         return None
     text = found[1].lower()
     return int(text) if text.isdecimal() else _roman(text)
+
+
+def _is_roman(line: Line) -> bool:
+    return not any(letter.isdecimal() for letter in line.text)
 
 
 def _roman(text: str) -> int:

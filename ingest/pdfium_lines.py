@@ -15,8 +15,10 @@ OPAQUE_FROM = 32
 _UPRIGHT_FROM = 0.95
 _BOLD_FROM = 600
 _MONO_FLAG, _FORCE_BOLD_FLAG = 1, 1 << 18
-_RETURN, _NEWLINE, _HYPHEN = 0x0D, 0x0A, 0x02
-_MAY_BE_GENERATED = frozenset({0, _HYPHEN, 0x20})
+_RETURN, _NEWLINE, _HYPHEN, _SPACE = 0x0D, 0x0A, 0x02, 0x20
+_MAY_BE_GENERATED = frozenset({0, _HYPHEN, _SPACE})
+_LETTER_EMS_MAX, _LEAP_EMS, _SPACES_MAX = 1.2, 0.7, 200
+_DIFFERENT_MIN, _WIDTHS_SLACK = 4, 0.03
 _DOWN_LETTERS_MIN, _DOWN_EMS = 2, 0.75
 
 
@@ -101,8 +103,9 @@ class Characters:
                 ends = []
                 continue
             unmapped += sum(raw.FPDFText_HasUnicodeMapError(self._text, at) == 1 for at in (first, last))
-            lines[-1].append(self._span(letters, self._run_box(first, last), style))
-            ends.append((first, last))
+            for begin, end, part, box in self._parts((first, last), letters, style):
+                lines[-1].append(self._span(part, box, style))
+                ends.append((begin, end))
         self._put_in_order(lines[-1], ends)
         return [line for line in lines if line], unmapped
 
@@ -119,6 +122,63 @@ class Characters:
             vertical=style.upright and _runs_down(letters, box, style.size),
             font=style.font,
         )
+
+    def _parts(self, run: tuple[int, int], letters: str, style: _Style) -> Iterator[tuple[int, int, str, Rect]]:
+        """The run, cut where it leaps: one text object may hold the cells of a whole row.
+
+        The engine puts a space into some leaps and none into others, so wide runs are looked at letter by letter.
+        """
+        first, last = run
+        box = self._run_box(first, last)
+        wide = box[2] - box[0] > _LETTER_EMS_MAX * style.size * len(letters)
+        if not style.upright or last == first or not (wide or self._leaps(first, last, style.size)):
+            yield first, last, letters, box
+            return
+        if style.mono or self._is_typed(first, last):
+            yield first, last, self._padded(first, last), box
+            return
+        begin = end = first
+        for at in range(first + 1, last + 2):
+            if at <= last and (_is_generated(self._text, at) or not self._is_apart(end, at, style.size)):
+                end = at if not _is_generated(self._text, at) else end
+                continue
+            yield begin, end, self._said(begin, end), self._run_box(begin, end)
+            begin = end = at
+
+    def _leaps(self, first: int, last: int, size: float) -> bool:
+        """There is a wide gap at a space: at one that the engine made up, or where it tells several as one."""
+        return any(
+            _unicode(self._handle, at) in _MAY_BE_GENERATED
+            and self._is_apart(at - _is_generated(self._text, at), at + 1, size)
+            for at in range(first + 1, last)
+        )
+
+    def _is_apart(self, before: int, after: int, size: float) -> bool:
+        return self._loose(after)[0] - self._loose(before)[2] > _LEAP_EMS * size
+
+    def _is_typed(self, first: int, last: int) -> bool:
+        """Its letters, several different ones, are all as wide as each other."""
+        letters = [at for at in range(first, last + 1) if _is_latin(_unicode(self._handle, at))]
+        if len({_unicode(self._handle, at) for at in letters}) < _DIFFERENT_MIN:
+            return False
+        widths = [box[2] - box[0] for box in map(self._loose, letters)]
+        return max(widths) - min(widths) <= _WIDTHS_SLACK * max(widths)
+
+    def _padded(self, first: int, last: int) -> str:
+        """Letters of one width with as many spaces between them as fit in."""
+        text, end, width = "", self._loose(first)[0], 0.0
+        for at in range(first, last + 1):
+            if _is_generated(self._text, at) or _unicode(self._handle, at) == _SPACE:
+                continue
+            box = self._loose(at)
+            width = box[2] - box[0] or width
+            text += " " * min(_SPACES_MAX, round((box[0] - end) / max(width, 0.1))) + self._said(at, at)
+            end = box[2]
+        return text
+
+    def _said(self, first: int, last: int) -> str:
+        codes = ((_unicode(self._handle, at), _is_generated(self._text, at)) for at in range(first, last + 1))
+        return joined_units([_letter(code, generated=generated) for code, generated in codes])
 
     def _put_in_order(self, line: list[Span], ends: Sequence[tuple[int, int]]) -> None:
         """A line from right to left, letter by letter as they stand on the page."""
@@ -152,7 +212,7 @@ class Characters:
                     yield at, at, "\n", self._style(at, None)
                 continue
             if code in _MAY_BE_GENERATED and raw.FPDFText_IsGenerated(self._text, at) == 1:
-                letters.append(" " if code == 0x20 else "-" if code == _HYPHEN else "")
+                letters.append(_letter(code, generated=True))
                 continue
             now = _text_object(self._handle, at)
             if letters and now != owner:
@@ -161,7 +221,7 @@ class Characters:
             if not letters:
                 first = at
             owner, last = now, at
-            letters.append("-" if code == _HYPHEN else chr(code) if 0 < code < 0x110000 else "\ufffd")
+            letters.append(_letter(code, generated=False))
         if letters:
             yield first, last, joined_units(letters), self._style(first, owner)
 
@@ -207,6 +267,22 @@ class Characters:
         if 0 < size <= 256:
             raw.FPDFText_GetFontInfo(self._text, at, name, size, flags)
         return name.value.decode("utf-8", "replace").lower(), flags.value
+
+
+def _letter(code: int, *, generated: bool) -> str:
+    if code == _HYPHEN:
+        return "-"
+    if generated:
+        return " " if code == _SPACE else ""
+    return chr(code) if 0 < code < 0x110000 else "\ufffd"
+
+
+def _is_latin(code: int) -> bool:
+    return code < 0x80 and chr(code).isalpha()
+
+
+def _is_generated(text: Any, at: int) -> bool:
+    return bool(raw.FPDFText_IsGenerated(text, at) == 1)
 
 
 def joined_units(letters: list[str]) -> str:

@@ -13,8 +13,8 @@ from ingest.layout import Line, lines_of
 from ingest.letters import cleaned
 from ingest.links import Links
 from ingest.markdown import Writer, Written
-from ingest.sheet import Rect, Sheet
-from ingest.styles import Styles
+from ingest.sheet import Rect, Sheet, meet
+from ingest.styles import Styles, plain
 from ingest.trust import judge
 from ingest.view import mirrored, mirrored_lines, on_its_side, reads_down, reads_leftward, upright
 
@@ -75,7 +75,7 @@ class TextLayer:
         writer = Writer(self._styles, links)
         written = [replace(block, box=view.back(block.box)) for block in self._body(lines, view.sheet, writer)]
         at = next((at for at, block in enumerate(written) if block.kind == "footnote"), len(written))
-        written[at:at] = writer.plain(aside)
+        written[at:at] = writer.plain([line for line in aside if not _is_in_a_table(line, written)])
         markdown, blocks = _assembled(written, writer.plain(margins), sheet)
         return PageRead(markdown, blocks, trusted=True, detail="", hidden=verdict.hidden)
 
@@ -101,6 +101,15 @@ class TextLayer:
 def _is_at_the_side(line: Line, sheet: Sheet) -> bool:
     """In the left or right margin: a stamp along the edge of the page."""
     return line.box[2] <= _SIDE * sheet.width or line.box[0] >= (1 - _SIDE) * sheet.width
+
+
+def _is_in_a_table(line: Line, written: Sequence[Written]) -> bool:
+    """A name of a column that runs upwards or aslant, which the table at its place has in a cell."""
+    words = plain(line.text)
+    return any(
+        block.kind == "table" and meet(block.box, line.box, line.size) and words in plain(block.markdown)
+        for block in written
+    )
 
 
 def _assembled(

@@ -274,9 +274,7 @@ def test_keys_and_numbers_are_a_table_of_two_columns(engine: Engine, tmp_path: P
     ]
 
 
-def test_columns_made_with_spaces(tmp_path: Path) -> None:
-    """PDFium tells several spaces as one."""
-
+def test_columns_made_with_spaces(engine: Engine, tmp_path: Path) -> None:
     def draw(canvas: Canvas) -> None:
         canvas.setFont("Courier", 9)
         for at, (name, *numbers) in enumerate(
@@ -284,9 +282,26 @@ def test_columns_made_with_spaces(tmp_path: Path) -> None:
         ):
             canvas.drawString(72, 680 - 12 * at, f"{name:<20}{numbers[0]:>10}{numbers[1]:>12}")
 
-    found = table(MuPdf, tmp_path, draw)
+    found = table(engine, tmp_path, draw)
     assert found[0] == "| Ship | Tons | Dues |"
     assert found[2:] == [f"| Anna | {at} | 9.5 |" for at in range(5)]
+
+
+def test_a_row_in_one_piece_of_text_has_its_cells(engine: Engine, tmp_path: Path) -> None:
+    """A whole row is shown by one operator with leaps between its cells, with a space before some of them."""
+
+    def draw(canvas: Canvas) -> None:
+        for at, row in enumerate([("Anna", "X", "X"), ("Berta", "X", ""), ("Carla", "", "X"), ("Dora", "X", "X")]):
+            shown = canvas.beginText(72, 680 - 14 * at)
+            shown.setFont("Courier" if at < 0 else "Helvetica", 10)
+            canvas.drawText(shown)
+            leaps = f"[({row[0]}) {-9000 + 500 * len(row[0])} ({row[1] or ' '}) -5000 ({row[2] or ' '})] TJ"
+            canvas._code.append(f"BT 1 0 0 1 72 {680 - 14 * at} Tm /F1 10 Tf {leaps} ET")
+        for y in (695, 632):
+            canvas.line(72, y, 300, y)
+
+    found = table(engine, tmp_path, draw)
+    assert found[-1] == "| Dora | X | X |"
 
 
 def test_names_of_columns_that_run_upwards(engine: Engine, tmp_path: Path) -> None:
@@ -304,6 +319,7 @@ def test_names_of_columns_that_run_upwards(engine: Engine, tmp_path: Path) -> No
     page = read(engine, tmp_path, draw)
     (found,) = tables(page)
     assert found.splitlines()[0] == "| Ship | Cranes | Berths |"
+    assert page.markdown.count("Cranes") == page.markdown.count("Berths") == 1
 
 
 def test_tables_side_by_side_are_two(engine: Engine, tmp_path: Path) -> None:
