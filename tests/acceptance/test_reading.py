@@ -140,9 +140,11 @@ def test_open_shows_the_page_of_a_numbered_hit(library: Desk, tmp_path: Path) ->
     assert place.parent == library.data / "pictures"
     with Image.open(place) as picture:
         box = hits[0]["boxes"][0]["box"]
-        x, y = round(box["x0"] * picture.width) + 1, round(box["y0"] * picture.height) + 1
-        red, green, _ = picture.convert("RGB").getpixel((x + 10, y))
-    assert red > 150 > green
+        left, top = round(box["x0"] * picture.width), round(box["y0"] * picture.height)
+        bottom = round(box["y1"] * picture.height)
+        edge = picture.convert("RGB").crop((left - 6, top, left + 6, bottom))
+        pixels = [edge.getpixel((x, y)) for x in range(edge.width) for y in range(edge.height)]
+    assert sum(red > 150 > green for red, green, _ in pixels) >= edge.height, "the box's left edge is drawn in red"
     answer = library.ok("open", hits[1]["chunk_id"][:13], "-o", str(tmp_path / "two.jpg"), "--json").json()
     assert (answer["hit"], answer["document"]) == (2, hits[1]["document"])
     assert (tmp_path / "two.jpg").read_bytes().startswith(b"\xff\xd8")
