@@ -23,7 +23,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.known_items import Item, cells, sentences
-from benchmarks.pipeline_speed import born_digital, pdfs, pipeline, settings_of
+from benchmarks.pipeline_speed import born_digital, by_part, pdfs, pipeline, settings_of
 from benchmarks.synthetic import table
 from folio.records import Question
 from folio.telemetry import configure
@@ -125,7 +125,8 @@ def peer(files: dict[str, Path], items: Sequence[Item], path: Path) -> Side:
 
 
 async def folio(files: dict[str, Path], items: Sequence[Item], data: Path) -> Side:
-    ran = await pipeline("peer", files, data, {}, complete=False)
+    ran = await pipeline(f"folio, {len(files)} files", files, data, {}, complete=False)
+    by_part([ran])
     async with open_owner(settings_of(data, {})) as owner:
         answers = [await answer(owner, item.ask) for item in items]
     return Side(ran.seconds, ran.spent.total, ran.chunks, answers)
