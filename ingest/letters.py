@@ -19,7 +19,9 @@ _SIGNS |= {
 _SIGNS |= {0x00A0: " ", 0x00AD: "-", 0x2011: "-", 0x0640: None}
 _SIGNS |= dict.fromkeys([0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0xFEFF, 0x2060])
 _SIGNS |= dict.fromkeys([*range(32), *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xE0000, 0xE0080)])
-_SIGNS |= {9: " ", 10: " ", 13: " "} | dict.fromkeys(MARKS)
+_SIGNS |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
+"""Bullets of fonts that name their signs by bytes: no letter of any text."""
+_SIGNS |= {0x85: " ", 9: " ", 10: " ", 13: " "} | dict.fromkeys(MARKS)
 _QUOTES = re.compile("\u2018\u2018|\u2019\u2019")
 _ACCENTS = {"\u00b4": "\u0301", "\u00a8": "\u0308", "\u02c6": "\u0302", "\u02dc": "\u0303", "\u02c7": "\u030c"}
 _ACCENTS |= {"\u00af": "\u0304", "\u02d8": "\u0306", "\u02da": "\u030a", "\u02d9": "\u0307", "\u02dd": "\u030b"}

@@ -8,7 +8,7 @@ from ingest.layout import Line, without_marker
 from ingest.links import bare
 
 BULLET = re.compile(
-    r"^(?:[•‣◦▪▫●○■□➢➤➔►▶❖◆◇✓✔☐☑☒·∙\u2043\ue000-\uf8ff\ufffd]\s*|[*\u2013\u2014\u2212-]\s+|o\s+(?=[A-Z]))(?=\S)"
+    r"^(?:[•‣◦▪▫●○■□➢➤➔►▶❖◆◇✓✔☐☑☒·∙\u2043]\s*|(?:[\ue000-\uf8ff\ufffd]\s*){1,2}|[*\u2013\u2014\u2212-]\s+|o\s+(?=[A-Z]))(?=\S)"
 )
 _NUMBER = re.compile(r"^(\d{1,3})([.)])\s+(?=\S)")
 _LETTER = re.compile(r"^(\(?(?:[a-z]|[ivx]{1,4}|\d{1,2})\)|(?:[a-z]|[ivx]{1,4})\.|[A-Z][.)])\s+(?=\S)")

@@ -125,7 +125,7 @@ def _add_drawings(sheet: Sheet, page: Any, turn: Turn) -> None:
         sheet.inked = True
         if found.type == raw.FPDF_PAGEOBJ_TEXT:
             texts += 1
-        elif found.type == raw.FPDF_PAGEOBJ_PATH and found.container is None:
+        elif found.type == raw.FPDF_PAGEOBJ_PATH:
             _add_path(sheet, found, turn)
         elif found.type == raw.FPDF_PAGEOBJ_IMAGE:
             pictures.append((turn.box(*_on_page(found)), texts))
@@ -157,7 +157,7 @@ def _add_path(sheet: Sheet, path: Any, turn: Turn) -> None:
     if alpha < OPAQUE_FROM:
         return
     segments = raw.FPDFPath_CountSegments(path)
-    box = turn.box(*path.get_bounds())
+    box = turn.box(*_on_page(path))
     if fill.value:
         sheet.draw(box, red << 16 | green << 8 | blue, stroked=False)
     if stroke.value:
@@ -179,7 +179,9 @@ def _add_stroke(sheet: Sheet, edges: list[Rect], box: Rect) -> None:
 
 def _edges(path: Any, segments: int, turn: Turn) -> "Iterator[Rect]":
     """The box of every piece of a stroked path."""
-    matrix = path.get_matrix()
+    matrix, form = path.get_matrix(), path.container
+    while form is not None:
+        matrix, form = matrix.multiply(form.get_matrix()), form.container
     start = here = (0.0, 0.0)
     x, y = ctypes.c_float(), ctypes.c_float()
     for index in range(segments):

@@ -53,6 +53,7 @@ async def settled_files(
     if not folder.is_dir():
         raise FolioError(f"{folder}: there is no such folder to watch")
     stop = stop or asyncio.Event()
+    folder = folder.absolute()  # the system's notices name absolute paths
     watch = _Watch(folder, choice or Choice(), settle_s)
     while not stop.is_set():
         async with aclosing(_notices(folder, stop, poll=poll, tick_s=watch.tick_s)) as notices:

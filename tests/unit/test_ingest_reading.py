@@ -399,6 +399,7 @@ def one_line(words: str) -> str:
         ("\u2018\u2018quoted\u2019\u2019", "\u201cquoted\u201d"),
         ("\ufe8e\ufedf\ufee2", "\u0627\u0644\u0645"),
         ("soft\u00adhyphen", "soft-hyphen"),
+        ("\uf06f \u0084 they moor", "- they moor"),
     ],
 )
 def test_letters_are_spelled_as_they_are_typed(drawn: str, said: str) -> None:
@@ -407,6 +408,24 @@ def test_letters_are_spelled_as_they_are_typed(drawn: str, said: str) -> None:
 
 def test_no_file_can_forge_a_link() -> None:
     assert one_line(f"{make.PROSE} \U000f0000forged\U0010fffd").endswith(" forged")
+
+
+def test_white_text_on_the_ground_of_a_form_is_seen(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.beginForm("ground")
+        canvas.setFillColorRGB(0, 0, 0.4)
+        canvas.rect(60, 60, 300, 40, stroke=0, fill=1)
+        canvas.endForm()
+        body(canvas, 790, 6)
+        canvas.saveState()
+        canvas.translate(0, 500)
+        canvas.doForm("ground")
+        canvas.setFillColorRGB(1, 1, 1)
+        text(canvas, 72, 76, "White letters on a dark ground.")
+        canvas.restoreState()
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert page.markdown.endswith("White letters on a dark ground.")
 
 
 def test_a_large_first_letter_joins_its_word(engine: Engine, tmp_path: Path) -> None:
