@@ -1,5 +1,4 @@
 """The commands that put documents in: add and watch."""
-# ruff: noqa: D301, PLR0913, PLR0917  # a command's options are its parameters
 
 import sys
 from pathlib import Path

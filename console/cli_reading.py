@@ -1,5 +1,4 @@
 """The commands that take things out: search, open, page and export."""
-# ruff: noqa: D301, PLR0913, PLR0917  # a command's options are its parameters
 
 import sys
 from datetime import UTC, datetime
