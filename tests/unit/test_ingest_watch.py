@@ -55,6 +55,12 @@ async def test_what_is_there_comes_first_in_order_then_what_arrives(tmp_path: Pa
         assert await after(watching, lambda: (tmp_path / "new.pdf").write_bytes(b"%PDF-")) == "new.pdf"
 
 
+async def test_a_folder_may_be_named_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with aclosing(settled_files(Path(), settle_s=SETTLE_S)) as watching:
+        assert await after(watching, lambda: (tmp_path / "new.pdf").write_bytes(b"%PDF-")) == "new.pdf"
+
+
 async def test_a_file_that_grows_is_left_alone_until_it_rests(tmp_path: Path) -> None:
     growing = tmp_path / "a.pdf"
 
