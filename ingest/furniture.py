@@ -31,7 +31,7 @@ _OUTER, _SIZE_SLACK = 0.08, 0.04
 _CELLS_MIN, _CELLS_FAR_EMS, _CELL_SLACK_EMS = 3, 4.0, 0.3
 _FOOT_PARTS, _FOOT_CHARS_MAX, _FOOT_WIDTH = 3, 40, 0.6
 _NUMBER = re.compile(
-    r"^(?:page|seite|p\.|第)?[-\u2013\u2014|\s]*(\d{1,5}|[ivxlc]{1,7})\s*页?(?:\s*(?:/|of|von)\s*\d{1,5})?[-\u2013\u2014|\s]*$",
+    r"^(?:page|seite|p\.|第)?[-\u2013\u2014|\s]*(?:\d{1,2}-(?=\d))?(\d{1,5}|[ivxlc]{1,7})\s*页?(?:\s*(?:/|of|von)\s*\d{1,5})?[-\u2013\u2014|\s]*$",
     re.IGNORECASE,
 )
 _DIGITS = re.compile(r"\d+")

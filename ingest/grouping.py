@@ -13,7 +13,7 @@ from ingest.styles import CAPTION, HEADING_CHARS_MAX, Standing, Styles
 
 _HEADING_LINES_MAX = 4
 _PITCH_SLACK = 1.25
-_HEADING_PITCH_MAX = 1.7
+_HEADING_PITCH_MAX, _TOUCHING_EMS = 1.7, 0.2
 _PITCH_RANGE = (0.8, 2.6)
 _PITCH_DEFAULT = 1.25
 _INDENT_EMS = 0.9
@@ -23,6 +23,7 @@ _SIZE_SLACK = 0.06
 _HEADING_SLACK = 0.12
 _ALONE_EMS = 0.45
 _LEADING_WIDTH = 0.85
+_LEADING_SIZE = 1.05
 _TEXT_WIDTH = 0.6
 _UP_MAX = 0.5
 _WOVEN, _WOVEN_CHARS_MAX, _WOVEN_LINES = 0.2, 40, 8
@@ -113,7 +114,8 @@ def _standing(lines: Sequence[Line], at: int, column: _Column) -> Standing:
     below = lines[at + 1].box[1] - line.box[3] if at + 1 < len(lines) else line.size
     apart = above >= _ALONE_EMS * line.size
     short = line.box[2] <= column.left + _LEADING_WIDTH * (column.right - column.left)
-    leads = apart and short and at + 1 < len(lines) and below < max(above, _ALONE_EMS * line.size)
+    larger = at + 1 < len(lines) and line.size >= _LEADING_SIZE * lines[at + 1].size
+    leads = apart and (short or larger) and at + 1 < len(lines) and below < max(above, _ALONE_EMS * line.size)
     alone = apart and below >= _ALONE_EMS * line.size / 2
     return Standing(apart, alone, leads and _is_text(lines[at + 1], line, column))
 
@@ -135,7 +137,8 @@ def _continues(group: Group, line: Line, marker: Marker | None, column: _Column)
         most *= _SENTENCE_SLACK  # raised and sunk letters push the lines of one sentence apart
     if group.kind == "code":
         most *= _BLANK_LINES
-    if down < -_UP_MAX or down > most or LEADER in last.text:
+    touching = group.kind == "heading" and line.box[1] - last.box[3] <= _TOUCHING_EMS * line.size
+    if down < -_UP_MAX or (down > most and not touching) or LEADER in last.text:
         return False
     if group.kind == "code":
         return True

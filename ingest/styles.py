@@ -46,7 +46,8 @@ _PITCH_SLACK, _PITCH_DRIFT, _PITCH_MORE = 0.06, 0.003, 14
 _RARE_FONT_SHARE = 0.2
 _SET_APART_CHARS_MAX = 80
 _FORMULA = re.compile(r"[=∑∫∏√≤≥≈]")
-_CODE_LIKE = re.compile(r"\w\(|\w_\w+_\w|[{};<>|\\]")
+_CODE_LIKE = re.compile(r"\w\(|\w_\w+_\w|_\w+\s\(|[{};<>|\\]")
+_CALL = re.compile(r"_\w+\s?\(\w|^[^\s(]+\([^)]*[,'\"=][^)]*\)")
 _SPACES = re.compile(r"\W+")
 
 
@@ -159,7 +160,9 @@ class Styles:
             return 0
         listed = self._titles.get(plain(line.text), 0)
         larger = line.size >= _LARGER * self._running
-        by_weight = self._is_bold_heading(line) or (standing.apart and _is_in_capitals(line, self._body))
+        by_weight = (self._is_bold_heading(line) and not _CALL.search(line.text)) or (
+            standing.apart and _is_in_capitals(line, self._body)
+        )
         if not (larger or listed or by_weight or self._is_set_apart(line, standing)):
             return 0
         return self._levels.get(style := _style(line)) or self._ranked(style, line, listed)
@@ -227,7 +230,9 @@ def _style(line: Line) -> Style:
 
 
 def _is_in_capitals(line: Line, body: float) -> bool:
-    if len(line.text) > _CAPS_CHARS_MAX or not line.text.isupper() or line.size < _BOLD_SIZE_MIN * body:
+    if len(line.text) > _CAPS_CHARS_MAX or not line.text.isupper() or _CODE_LIKE.search(line.text):
+        return False
+    if line.size < _BOLD_SIZE_MIN * body:
         return False
     return sum(letter.isalpha() for letter in line.text) >= _CAPS_LETTERS_MIN and not line.text.endswith((",", ";"))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ingest.boxes import in_order
 from ingest.columns import tables_of
+from ingest.display import without_display
 from ingest.figures import find_pictures
 from ingest.footnotes import part_notes
 from ingest.furniture import Margins
@@ -86,7 +87,7 @@ class TextLayer:
         self._styles.weigh(rest)
         pictures, rest = find_pictures(rest, sheet, [item.box for item in found])
         flows, notes = part_notes(in_order([*rest, *found, *pictures], sheet, body), body, sheet.height)
-        return [*writer.blocks(flows), *writer.notes(notes)]
+        return [*without_display(writer.blocks(flows)), *writer.notes(notes)]
 
     def _learn(self, lines: Sequence[Line], sheet: Sheet) -> None:
         """A first page may be a title and little else: then the next ones say what running text looks like."""

@@ -294,6 +294,60 @@ def test_headings_have_one_level_for_one_style(engine: Engine, tmp_path: Path) -
     assert [found for kind, found in kinds(then) if kind == "heading"] == ["### 1.2 Cranes", "## 2 Ships"]
 
 
+def test_display_lines_that_follow_each_other_head_no_sections(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        text(canvas, 72, 790, "Harbours of the", size=24, font="Helvetica-Bold")
+        text(canvas, 72, 762, "north", size=24, font="Helvetica-Bold")
+        for at, words in enumerate(["Know every quay", "Compare the dues", "Moor in safety", "Sail away"]):
+            text(canvas, 72, 700 - 40 * at, words, size=13, font="Helvetica-Bold")
+        body(canvas, 540, 12)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert kinds(page)[:3] == [
+        ("heading", "# Harbours of the north"),
+        ("paragraph", "Know every quay"),
+        ("paragraph", "Compare the dues"),
+    ]
+    assert [kind for kind, _ in kinds(page)].count("heading") == 1
+
+
+def test_calls_are_no_headings(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        body(canvas, 790, 20)
+        text(canvas, 72, 520, "FREE_THE_BERTH (CURRENT_SHIP, 'ANNA')")
+        text(canvas, 72, 480, "free_the_berth(ship, 'Anna')", font="Helvetica-Bold")
+        body(canvas, 440, 6)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert not [kind for kind, _ in kinds(page) if kind == "heading"]
+
+
+def test_a_heading_right_under_another_is_one(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        text(canvas, 72, 780, "2 Berths", size=14, font="Helvetica-Bold")
+        text(
+            canvas,
+            72,
+            745,
+            "(1) Of the berths of the harbours of the north and what they cost for ships",
+            size=10.8,
+            font="Times-Roman",
+        )
+        body(canvas, 728, 20)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert [kind for kind, _ in kinds(page)] == ["heading", "heading", "paragraph"]
+
+
+def test_numbers_with_their_chapter_count_pages(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        body(canvas, 760, 20)
+        text(canvas, 285, 30, "7-45", size=9)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert kinds(page, furniture=True) == [("paragraph", "7-45")]
+
+
 def test_bookmarks_tell_headings(engine: Engine, tmp_path: Path) -> None:
     def draw(canvas: Canvas) -> None:
         canvas.bookmarkPage("a")
@@ -399,11 +453,14 @@ def one_line(words: str) -> str:
         ("\u2018\u2018quoted\u2019\u2019", "\u201cquoted\u201d"),
         ("\ufe8e\ufedf\ufee2", "\u0627\u0644\u0645"),
         ("soft\u00adhyphen", "soft-hyphen"),
-        ("\uf06f \u0084 they moor", "- they moor"),
     ],
 )
 def test_letters_are_spelled_as_they_are_typed(drawn: str, said: str) -> None:
     assert one_line(drawn) == said
+
+
+def test_bullets_that_fonts_name_by_bytes_begin_items() -> None:
+    assert one_line(f"\uf06f \u0084 {make.PROSE}") == f"- {make.PROSE}"
 
 
 def test_no_file_can_forge_a_link() -> None:
