@@ -41,7 +41,7 @@ class Ingest(Section):
     document_seconds_max: Seconds = Field(3600, description="wall clock for one document")
     edge_pixels: Count = Field(1920, description="longest edge of a page image")
     jpeg_quality: Annotated[int, Field(ge=1, le=95)] = Field(85, description="of page images")
-    verify_share: Share = Field(0.01, description="share of born-digital pages that OCR reads too")
+    verify_share: Share = Field(0.01, description="share of born-digital pages that OCR reads too, when all else rests")
     documents_at_once: Count = Field(2, description="documents opened side by side")
 
 
@@ -53,6 +53,9 @@ class Ocr(Section):
     edge_pixels: Count = Field(1280, description="longest edge that the CPU engine sees; more buys nothing")
     page_seconds_max: Seconds = Field(120, description="wall clock for one page")
     keep_images: bool = Field(default=True, description="keep the images of pages that were read")
+    quiet_s: Annotated[float, Field(ge=0)] = Field(
+        5, description="verify reads and pages.bulk wait until all else has rested this long (or for a minute)"
+    )
     layout: bool = Field(default=True, description="find titles, tables, figures and margins with a layout model")
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import itertools
 import time
-from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from folio import topics
@@ -14,14 +15,16 @@ from folio.batching import Batcher, has_answer, looked_at
 from folio.errors import Cause, LeaseLost, Permanent, StageStopped, Transient
 from folio.gate import Gate
 from folio.log import Entry, Lease, Log, Position, Reader, Record
+from folio.outputs import Output, append_all
 from folio.patience import Patience
 from folio.records import DeadLetter
 from folio.telemetry import RETRIES, StageMeter, log
 from folio.topics import Topic
 from folio.tracker import Tracker
 
-Output = tuple[Topic, Record]
 MIB = 1 << 20
+ASK_EVERY_S = 1.0
+"""How often a stage that may not take asks again."""
 SHARED_ATTEMPTS_MAX = 2
 BUSY_BEATS = 5
 
@@ -33,6 +36,7 @@ class Stage:
     `process` yields outputs, appended as they appear; the entry is finished when all of them are durable. It may be
     repeated at any time. It raises Permanent (dead letter), Transient (wait, repeat), else: retry alone, dead letter.
     `linger_s` is how long a read or an append waits for company: each costs the same, however little it carries.
+    While `may_take` says no, nothing is read: work that nobody waits for gives way to work that somebody does.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Stage:
     commit_every_s: float = 0.1
     linger_s: float = 0.0
     grace_s: float = 3.0
+    may_take: Callable[[], Awaitable[bool]] | None = None
 
 
 class StageLoop:
@@ -59,7 +64,7 @@ class StageLoop:
         self.stage = stage
         self.meter = StageMeter(stage.name)
         self._log = to
-        self._append = Batcher(self._append_all, linger_s=stage.linger_s)
+        self._append = Batcher(partial(append_all, to, appended=self.meter.appended), linger_s=stage.linger_s)
         self._gate = Gate()
         self._patience = Patience(stage.name, stage.backoff_s)
         self._trackers: dict[Lease, Tracker] = {}
@@ -89,7 +94,7 @@ class StageLoop:
             stopping = asyncio.create_task(stop.wait())
             try:
                 while not stop.is_set():
-                    if await self._turn(reader, stopping, wait_s=5.0):
+                    if await self._may_turn(reader, stopping):
                         await asyncio.sleep(self.stage.linger_s)
             finally:
                 stopping.cancel()
@@ -112,6 +117,14 @@ class StageLoop:
             finally:
                 await self._finish(reader)
             return taken
+
+    async def _may_turn(self, reader: Reader, stopping: "asyncio.Task[bool]") -> int:
+        if self.stage.may_take is None:
+            return await self._turn(reader, stopping, wait_s=5.0)
+        taken = await self._turn(reader, stopping, wait_s=0.0) if await self.stage.may_take() else 0
+        if not taken:  # what comes now may only be taken after another look
+            await asyncio.wait({stopping}, timeout=ASK_EVERY_S)
+        return taken
 
     async def _turn(self, reader: Reader, stopping: "asyncio.Task[bool] | None", *, wait_s: float) -> int:
         """Read what there is room for and start it; returns how many entries were read."""
@@ -277,20 +290,6 @@ class StageLoop:
         """Forget the attempts of what makes progress, waits for a dependency or was stopped: it did not kill us."""
         with suppress(Transient):
             await reader.started([replace(entry, attempt=-1) for entry in entries])
-
-    async def _append_all(self, outputs: Sequence[Output]) -> Sequence[Position]:
-        by_topic: dict[Topic, list[int]] = defaultdict(list)
-        for index, (topic, _) in enumerate(outputs):
-            by_topic[topic].append(index)
-        appends = (self._log.append(topic, [outputs[n][1] for n in indexes]) for topic, indexes in by_topic.items())
-        answers = await asyncio.gather(*appends, return_exceptions=True)
-        positions: dict[int, Position] = {}
-        for (topic, indexes), answer in zip(by_topic.items(), answers, strict=True):
-            if isinstance(answer, BaseException):
-                raise answer
-            positions.update(zip(indexes, answer, strict=True))
-            self.meter.appended(topic.name, len(indexes))
-        return [positions[index] for index in range(len(outputs))]
 
     async def _bury(self, entry: Entry, cause: Cause, detail: str = "") -> None:
         letter = DeadLetter.of(entry, self.stage.name, cause=cause, detail=detail)

@@ -8,8 +8,9 @@ from folio.blobs import Blobs
 from folio.errors import Cause, Gone, Permanent
 from folio.faults import effect
 from folio.log import Entry, Record
+from folio.outputs import Output
 from folio.records import ChunkSet, Receipt
-from folio.stage import Output, Stage
+from folio.stage import Stage
 from folio.topics import DOCUMENTS, RECEIPTS
 from indexer.embedding import Embedder
 from indexer.store import Store

@@ -17,6 +17,7 @@ from ingest.ranges import parse_pages
 from ledger import audit
 
 SETTLED_S_MAX = 30.0
+UNREAD_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Intake:
         self._file_bytes_max = file_bytes_max
         self._passwords = passwords
         self._deciding = asyncio.Lock()
+        self._unread: dict[Doc, int] | None = None
+        """Versions that we appended and may not be in the ledger yet; None: nor may what came before us."""
 
     async def put(self, path: Path, named: Named, *, password: str = "") -> Put:
         """Acknowledged when this returns: the bytes are in the blob store and the record is on `uploads`.
@@ -70,7 +73,7 @@ class Intake:
             raise Permanent(Cause.TOO_LARGE, f"{size:,} bytes, ingest.file_bytes_max is {self._file_bytes_max:,}")
         sha256 = await self._blobs.put_file(path)
         async with self._deciding:
-            await self._ledger_has_read()
+            await self._ledger_has_read(named.document or _parts(named)[-1])
             document = named.document or self._free_id(named, sha256)
             before = audit.document(self._ledger_file, doc_of(named.tenant, document))
             if before is not None and _same(before, sha256, pages, named.metadata or {}):
@@ -111,7 +114,7 @@ class Intake:
 
     async def _known(self, document: str, tenant: str) -> audit.DocumentStatus:
         async with self._deciding:
-            await self._ledger_has_read()
+            await self._ledger_has_read(document)
         known = audit.document(self._ledger_file, doc_of(tenant, document))
         if known is None or known.state == "deleted":
             raise Unknown(f"there is no document {document!r}: folio status lists what there is")
@@ -131,26 +134,49 @@ class Intake:
     async def _append(self, upload: Upload) -> int:
         (position,) = await self._log.append(UPLOADS, [Record(key=upload.doc, value=upload.encode())])
         entry = await self._log.fetch(position)
-        return version_at(entry.appended_ms, position.offset)
+        version = version_at(entry.appended_ms, position.offset)
+        if upload.cancelled:  # what the ledger shows then is the version before, so there is nothing to look for
+            self._unread = None
+        elif self._unread is not None:
+            self._unread[upload.doc] = version
+        return version
 
-    async def _ledger_has_read(self) -> None:
-        """Earlier uploads must be in the ledger before it can say what is new."""
+    async def _ledger_has_read(self, ending: str) -> None:
+        """Earlier uploads whose names end like this must be in the ledger before it can say what is new.
+
+        Waiting for all of them, every time, would make many small files a queue: the ledger commits now and then.
+        """
         async with asyncio.timeout(SETTLED_S_MAX):
-            while await self._log.lag("ledger", UPLOADS):
-                await asyncio.sleep(0.01)
+            if self._unread is None or len(self._unread) > UNREAD_MAX:
+                while await self._log.lag("ledger", UPLOADS):
+                    await asyncio.sleep(0.01)
+                self._unread = {}
+            for doc in [doc for doc in self._unread if doc.endswith(ending)]:
+                while not self._shows(doc, self._unread[doc]):
+                    await asyncio.sleep(0.01)
+                del self._unread[doc]
+
+    def _shows(self, doc: Doc, version: int) -> bool:
+        known = audit.summary(self._ledger_file, doc)
+        return known is not None and known.version >= version
 
     def _free_id(self, named: Named, sha256: str) -> str:
         """The shortest end of the path that no other file has: report.pdf, then 2025/report.pdf, ..."""
         for known in audit.find(self._ledger_file, uri=named.uri) if named.uri else []:
             return doc_id_of(Doc(known.doc))
-        path = unquote(named.uri.removeprefix("file://")) or named.name
-        parts = [_printable(part) for part in Path(path).parts if part != "/"]
+        parts = _parts(named)
         for count in range(1, len(parts) + 1):
             document = "/".join(parts[-count:])
             taken = audit.document(self._ledger_file, doc_of(named.tenant, document))
             if taken is None or taken.state == "deleted" or taken.sha256 == sha256 or taken.uri in ("", named.uri):
                 return document
         return f"{named.name}-{sha256[:12]}"
+
+
+def _parts(named: Named) -> list[str]:
+    """The file's path or name in parts that a person can type, the last one there in any case."""
+    path = unquote(named.uri.removeprefix("file://")) or named.name
+    return [_printable(part) for part in Path(path).parts if part != "/"] or [""]
 
 
 def _same(before: audit.DocumentStatus, sha256: str, pages: str, metadata: dict[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from indexer.store import Store
 from infra.folder_blobs import FolderBlobs
 from infra.passwords import Passwords
 from infra.places import BLOBS_FOLDER, INDEX_FOLDER, LEDGER_FILE, LOG_FILE
+from infra.quiet import Quiet
 from infra.sqlite_log import SqliteLog
 from ingest.sandbox import Limits, Sandbox
 from ingest.stage import ingest_stage
@@ -72,7 +73,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             stack.push_async_callback(closing.close)
         await store.open()  # an index that cannot be used is said at once, not at the first chunk
         ledger = Ledger(ledger_store, log, blobs, Timings(**settings.ledger.model_dump()))
-        ocr = OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=2 * ocr_processes(settings))
+        quiet = Quiet(log, rest_s=settings.ocr.quiet_s)
+        ocr = open_ocr(settings, engine, blobs, quiet)
         passwords = Passwords()
         reading = ingest_stage(
             sandbox,
@@ -89,6 +91,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             documents_at_once=settings.indexer.documents_at_once,
             blobs=blobs,
         )
+        quiet.stages = (reading, ocr.stage, ledger.stage, indexing)
         yield Parts(
             log=log,
             blobs=blobs,
@@ -100,7 +103,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             searcher=Searcher(store, embedder, Weights(lexical=settings.indexer.lexical_weight)),
             generation=generation,
             passwords=passwords,
-            stages=(reading, ocr.stage, ledger.stage, indexing),
+            stages=(reading, ocr.stage, ocr.bulk, ledger.stage, indexing),
         )
 
 
@@ -128,6 +131,11 @@ def limits(settings: Settings) -> Limits:
 def kept_s(settings: Settings) -> dict[str, float]:
     kept = settings.retention
     return {PAGES.name: kept.pages_s, PAGES_BULK.name: kept.pages_s, TEXTS.name: kept.texts_s, DEAD.name: kept.dead_s}
+
+
+def open_ocr(settings: Settings, engine: Engine, blobs: FolderBlobs, quiet: Quiet) -> OcrStage:
+    at_once = 2 * ocr_processes(settings)
+    return OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=at_once, quiet=quiet)
 
 
 def ocr_processes(settings: Settings) -> int:

@@ -10,9 +10,10 @@ from folio.blobs import Blobs
 from folio.errors import Cause, Gone, Permanent
 from folio.ids import Doc, page_key, sha256, version_at
 from folio.log import Entry, Record
+from folio.outputs import Output
 from folio.records import Page, PageText, Source, Upload
-from folio.stage import Output, Stage
-from folio.topics import PAGES, TEXTS, UPLOADS
+from folio.stage import Stage
+from folio.topics import PAGES, PAGES_BULK, TEXTS, UPLOADS
 from ingest.sandbox import ReadPage, Sandbox
 
 
@@ -75,7 +76,8 @@ def outputs(upload: Upload, version: int, read: ReadPage, *, verify: bool) -> It
             verify=read.trusted,
             name=upload.name,
         )
-        yield PAGES, Record(key=page_key(upload.doc, read.page), value=read.image, headers=page.headers())
+        lane = PAGES_BULK if read.trusted else PAGES  # nobody waits for a comparison
+        yield lane, Record(key=page_key(upload.doc, read.page), value=read.image, headers=page.headers())
 
 
 def _text(upload: Upload, version: int, read: ReadPage) -> PageText:

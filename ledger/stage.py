@@ -15,7 +15,8 @@ from folio.blobs import Blobs
 from folio.errors import Permanent, Transient
 from folio.faults import effect
 from folio.log import Entry, Log, Record
-from folio.stage import Output, Stage
+from folio.outputs import Output
+from folio.stage import Stage
 from folio.telemetry import log as logger
 from ledger import assembly
 from ledger.arrivals import Arrival, arrival

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 
 from folio import topics
 from folio.blobs import Blobs
@@ -11,24 +12,41 @@ from folio.errors import Cause, Permanent, Transient
 from folio.faults import effect
 from folio.ids import Doc, sha256
 from folio.log import Entry, Log, Reader, Record
+from folio.outputs import Output
 from folio.records import Page, PageText, Source
-from folio.stage import MIB, Output, Stage
+from folio.stage import MIB, Stage
 from ocr_stage.engine import Engine, Reading
 from ocr_stage.versions import Versions
 
+BULK_AT_ONCE = 1
+"""One reader is enough for what nobody waits for; each that starts takes two seconds and 400 MB."""
 UNWANTED = frozenset({Cause.CANCELLED, Cause.SUPERSEDED})
 
 
 class OcrStage:
-    """`stage` reads pages; `follow` runs beside it, so that pages nobody wants any more are dropped or let go."""
+    """`stage` reads pages; `bulk` reads those that nobody waits for, while `quiet` says so.
 
-    def __init__(self, engine: Engine, blobs: Blobs, *, keep_images: bool, pages_at_once: int) -> None:
+    `follow` runs beside them, so that pages nobody wants any more are dropped or let go.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        blobs: Blobs,
+        *,
+        keep_images: bool,
+        pages_at_once: int,
+        quiet: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         self.stage = Stage(
             name="ocr",
-            sources=(topics.PAGES, topics.PAGES_BULK),
+            sources=(topics.PAGES,),
             process=self.process,
             entries_max=pages_at_once,
             linger_s=0.02,
+        )
+        self.bulk = replace(
+            self.stage, name="ocr-bulk", sources=(topics.PAGES_BULK,), entries_max=BULK_AT_ONCE, may_take=quiet
         )
         self._engine = engine
         self._blobs = blobs

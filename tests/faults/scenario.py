@@ -33,7 +33,7 @@ def settings(data: Path) -> Settings:
         overrides={
             "data": data,
             "indexer": {"embedder": "hash"},
-            "ocr": {"engine": "scripted"},
+            "ocr": {"engine": "scripted", "quiet_s": 0},
             "ingest": {"verify_share": 1},
             "ledger": {"prefix_wait_s": 0.05, "receipt_s": 3},
             "retention": {"blob_grace_s": 0},

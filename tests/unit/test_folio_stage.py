@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from folio.errors import Cause, Gone, LeaseLost, Permanent, StageStopped, Transient
 from folio.log import Entry, Log, Record
+from folio.outputs import Output
 from folio.records import DeadLetter
-from folio.stage import Output, Stage, StageLoop
+from folio.stage import Stage, StageLoop
 from folio.topics import DEAD, Topic
 from infra.folder_blobs import FolderBlobs
 from infra.sqlite_log import SqliteLog
@@ -286,6 +287,36 @@ class TestOrder:
                 assert mine == sorted(mine)
 
         asyncio.run(scenario())
+
+
+class TestGivingWay:
+    async def test_a_stage_that_may_not_take_reads_nothing_and_stops_at_once(self, monkeypatch) -> None:
+        monkeypatch.setattr("folio.stage.ASK_EVERY_S", 0.02)
+        log, allowed, asked = MemoryLog(), False, 0
+
+        async def may_take() -> bool:
+            nonlocal asked
+            asked += 1
+            return allowed
+
+        await log.append(IN, [Record("k", b"0")])
+        stop = asyncio.Event()
+        running = asyncio.create_task(StageLoop(stage(may_take=may_take), log).run(stop))
+        await asyncio.sleep(0.2)
+        assert await log.lag("s", IN) == 1
+        assert asked > 2
+        allowed = True
+        async with asyncio.timeout(5):
+            while await log.lag("s", IN):
+                await asyncio.sleep(0.01)
+        allowed = False
+        await log.append(IN, [Record("k", b"1")])
+        await asyncio.sleep(0.2)
+        assert await log.lag("s", IN) == 1, "what came afterwards waits again"
+        stop.set()
+        async with asyncio.timeout(1):
+            await running
+        assert await values(log) == [0]
 
 
 class TestFailures:
