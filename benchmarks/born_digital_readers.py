@@ -96,36 +96,48 @@ def with_ocr(paths: Sequence[Path]) -> dict[Path, PagesRead]:
 
 async def _with_ocr(paths: Sequence[Path]) -> dict[Path, PagesRead]:
     engine = RapidEngine(processes=1, edge_pixels=EDGE_PIXELS, page_seconds_max=PAGE_SECONDS_MAX)
-    me, found = psutil.Process(), {}
+    found = {}
     try:
         for path in paths:
-            layer, began = ours(path), cpu_seconds(me)
-            pages = list(layer.pages)
+            layer = ours(path)
+            pages, seconds = list(layer.pages), layer.seconds
             for at in layer.to_ocr:
-                pages[at] = await _read_picture(engine, path, at + 1)
-            found[path] = PagesRead(pages, layer.seconds + cpu_seconds(me) - began, layer.to_ocr)
+                read = await _read_picture(engine, path, at + 1)
+                pages[at], seconds = read.pages[0], seconds + read.seconds
+            found[path] = PagesRead(pages, seconds, layer.to_ocr)
     finally:
         await engine.close()
     return found
 
 
-async def _read_picture(engine: RapidEngine, path: Path, page: int) -> str:
+async def _read_picture(engine: RapidEngine, path: Path, page: int) -> PagesRead:
+    """One page; kept by the picture and by our OCR's own code, so that a change of either asks again."""
     picture, _, _ = MuPdf(path).picture(page, edge=EDGE_PIXELS, quality=JPEG_QUALITY)
+    kept = _kept(picture + b"".join(file.read_bytes() for file in sorted(Path("ocr_stage").glob("*.py"))), OURS_OCR)
+    if kept.exists():
+        return PagesRead(**json.loads(kept.read_text(encoding="utf-8")))
+    me = psutil.Process()
+    began = cpu_seconds(me)
     try:
         reading = await engine.read(picture)
     except Exception as error:
         print(f"{path.name} page {page}: {error}", file=sys.stderr)
-        return ""
+        return PagesRead([""], 0.0)
     blocks = [block.model_dump() for block in reading.blocks]
-    return body(reading.markdown, blocks) if blocks else reading.markdown
+    text = body(reading.markdown, blocks) if blocks else reading.markdown
+    read = PagesRead([text], cpu_seconds(me) - began)
+    kept.write_text(json.dumps(asdict(read)), encoding="utf-8")
+    return read
 
 
 def _reference(name: str, *, fresh: bool) -> Reader:
     def read_all(paths: Sequence[Path]) -> dict[Path, PagesRead]:
-        missing = [path for path in paths if fresh or not _kept(path, name).exists()]
+        missing = [path for path in paths if fresh or not _kept(path.read_bytes(), name).exists()]
         if missing:
             _run_reference(name, missing)
-        found = {path: PagesRead(**json.loads(_kept(path, name).read_text(encoding="utf-8"))) for path in paths}
+        found = {
+            path: PagesRead(**json.loads(_kept(path.read_bytes(), name).read_text(encoding="utf-8"))) for path in paths
+        }
         for path, read in found.items():
             if read.error:
                 print(f"{name} cannot read {path.name}: {read.error}", file=sys.stderr)
@@ -142,12 +154,12 @@ def _run_reference(name: str, paths: Sequence[Path]) -> None:
     for line in done.stdout.splitlines():
         answer = json.loads(line)
         read = PagesRead(answer["pages"], answer["seconds"], error=answer["error"])
-        _kept(Path(answer["path"]), name).write_text(json.dumps(asdict(read)), encoding="utf-8")
+        _kept(Path(answer["path"]).read_bytes(), name).write_text(json.dumps(asdict(read)), encoding="utf-8")
 
 
-def _kept(path: Path, name: str) -> Path:
-    """Where the reference's answer for a file of these bytes lies: it takes a second a page and never changes."""
+def _kept(read: bytes, name: str) -> Path:
+    """Where a slow system's answer for these bytes lies."""
     folder = Path(tempfile.gettempdir()) / f"folio-born-digital-{version('pymupdf')}"
     folder.mkdir(exist_ok=True)
-    key = hashlib.sha256(path.read_bytes() + json.dumps(REFERENCE[name]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(read + json.dumps(REFERENCE.get(name, name)).encode()).hexdigest()[:32]
     return folder / f"{key}.json"

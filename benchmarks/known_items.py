@@ -2,14 +2,15 @@
 
 Sentences: PDFium's plain text of each page, cut at full stops; of those with 8 to 30 words, six of them of substance,
 that stand on one page only, a fixed chance picks a few a page. The question is the sentence half remembered: every
-third word is missing. Without spaces between words (Chinese): the middle half of the sentence. Cells: "What is ROW in
-COLUMN?" for tables as PyMuPDF's own finder sees them.
+third word is missing. Without spaces between words (Chinese): the middle half of the sentence. Keywords: four words of
+substance of such a sentence, as people type them into a search box; of Chinese, its first eight characters. Cells:
+"What is ROW in COLUMN?" for tables as PyMuPDF's own finder sees them.
 """
 
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +39,24 @@ class Item:
 
 
 def sentences(files: Mapping[str, Path]) -> list[Item]:
+    return _asked(files, "sentence", half_remembered)
+
+
+def keywords(files: Mapping[str, Path]) -> list[Item]:
+    return _asked(files, "keywords", four_words)
+
+
+def _asked(files: Mapping[str, Path], kind: str, ask: Callable[[str], str]) -> list[Item]:
+    """Questions of one kind, a few a page, each from a sentence that stands on one page only."""
     pages = {(name, page): text for name, path in files.items() for page, text in _texts(path)}
     found = {at: [one for one in map(_clean, SENTENCE.split(text)) if _fits(one)] for at, text in pages.items()}
     seen = Counter(one for on_page in found.values() for one in set(on_page))
     items = []
     for (name, page), on_page in found.items():
         unique = sorted({one for one in on_page if seen[one] == 1})
-        chance = random.Random(f"{name} {page}")
+        chance = random.Random(f"{kind} {name} {page}")
         chosen = chance.sample(unique, min(A_PAGE, len(unique)))
-        items += [Item("sentence", half_remembered(one), name, frozenset({page})) for one in chosen]
+        items += [Item(kind, ask(one), name, frozenset({page})) for one in chosen]
     return items
 
 
@@ -54,6 +64,13 @@ def half_remembered(sentence: str) -> str:
     if _is_wide(sentence):
         return sentence[len(sentence) // 4 : -(len(sentence) // 4)]
     return " ".join(word for at, word in enumerate(sentence.split()) if at % 3 != 2)
+
+
+def four_words(sentence: str) -> str:
+    if _is_wide(sentence):
+        return sentence[:8]
+    substance = [word for word in WORD.findall(sentence) if word.lower() not in STOP]
+    return " ".join(substance[at * len(substance) // 4] for at in range(4))
 
 
 def cells(files: Mapping[str, Path]) -> list[Item]:
