@@ -1,11 +1,13 @@
 """Lines of one column become groups: what each line is, and which lines belong together."""
 
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ingest.layout import LEADER, Line, box_of
+from ingest.formulas import latex_of, whole
+from ingest.layout import LEADER, Line, box_of, same_row
 from ingest.links import bare
 from ingest.lists import Item, Marker, goes_on, item_of, marker_of
 from ingest.sheet import Rect
@@ -31,11 +33,13 @@ _FULL_LINE = 0.9
 _SENTENCE_SLACK = 1.35
 _BLANK_LINES = 2.0
 _LETTER_ITEMS_MIN = 2
+_FORMULA_SIZE = 0.9
+_NUMBER = re.compile(r"\(\w{1,3}(?:\.\d{1,3})*\)$")
 
 
 @dataclass(slots=True)
 class Group:
-    """Lines that belong together, and what they are: heading, paragraph, list, code, caption or footnote."""
+    """Lines that belong together, and what they are: heading, paragraph, list, code, caption, formula or footnote."""
 
     kind: str
     lines: list[Line] = field(default_factory=list)
@@ -61,6 +65,7 @@ def groups_of(lines: Sequence[Line], styles: Styles) -> list[Group]:
     """Lines from top to bottom."""
     if not lines:
         return []
+    lines = whole(lines, _FORMULA_SIZE * styles.body)
     left, _, right, _ = box_of(lines)
     column = _Column(_pitch(lines), left, right, _counts_in_letters(lines))
     groups: list[Group] = []
@@ -70,8 +75,12 @@ def groups_of(lines: Sequence[Line], styles: Styles) -> list[Group]:
         standing = _standing(lines, at, column)
         apart = last is not None and standing.leads and line.font != last.lines[-1].font and last.kind != "list"
         woven = last is not None and last.kind == "paragraph" and _is_woven(last.lines[-_WOVEN_LINES:], line)
-        if last is not None and woven and not styles.level(line, standing):
+        if last is not None and last.kind == "formula" and _is_woven(last.lines, line):
+            last.kind = "paragraph"  # pieces above and below: more than a simple one
+        elif last is not None and woven and not styles.level(line, standing):
             pass  # goes on below
+        elif line.size >= _FORMULA_SIZE * styles.body and _is_alone(lines, at) and latex_of(line):
+            groups.append(Group("formula"))
         elif apart and styles.level(line, standing):
             groups.append(_started(line, marker, styles=styles, standing=standing))
         elif last is not None and _continues(last, line, marker, column):
@@ -83,6 +92,14 @@ def groups_of(lines: Sequence[Line], styles: Styles) -> list[Group]:
             groups.append(_started(line, marker, styles=styles, standing=standing))
         groups[-1].lines.append(line)
     return list(_settled(groups, column))
+
+
+def _is_alone(lines: Sequence[Line], at: int) -> bool:
+    """Nothing but the number of a formula stands beside it."""
+    return not any(
+        same_row(other.box, lines[at].box) and not _NUMBER.match(other.text)
+        for other in (*lines[max(0, at - 1) : at], *lines[at + 1 : at + 2])
+    )
 
 
 def _pitch(lines: Sequence[Line]) -> float:
@@ -130,6 +147,8 @@ def _continues(group: Group, line: Line, marker: Marker | None, column: _Column)
     last = group.lines[-1]
     down = (line.box[3] - last.box[3]) / max(line.size, 0.1)
     slack = _HEADING_SLACK if group.kind == "heading" else _SIZE_SLACK
+    if group.kind == "formula":
+        return False
     if abs(line.size - last.size) > slack * max(line.size, last.size) or line.mono != last.mono:
         return False
     most = _HEADING_PITCH_MAX if group.kind == "heading" else max(column.pitch, 1.1) * _PITCH_SLACK

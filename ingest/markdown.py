@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ingest.figures import Figure
+from ingest.formulas import written as written_formula
 from ingest.grouping import Group, groups_of
 from ingest.layout import Line, is_wide
 from ingest.links import Links, bare
@@ -74,6 +75,8 @@ class Writer:
         if group.kind == "heading":
             words = self._links.written(joined(group.lines)).rstrip("#").rstrip()
             return Written("heading", f"{'#' * group.level} {words}", group.box, group.level)
+        if group.kind == "formula":
+            return Written("formula", written_formula(group.lines[0]), group.box)
         return Written(group.kind, self._text(group.lines), group.box)
 
     def _text(self, lines: Sequence[Line]) -> str:

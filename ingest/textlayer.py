@@ -14,6 +14,7 @@ from ingest.layout import Line, lines_of
 from ingest.letters import cleaned
 from ingest.links import Links
 from ingest.markdown import Writer, Written
+from ingest.powers import with_powers
 from ingest.sheet import Rect, Sheet, meet
 from ingest.styles import Styles, plain
 from ingest.trust import judge
@@ -57,7 +58,7 @@ class TextLayer:
         if not verdict.trusted:
             return PageRead("", [], trusted=False, detail=verdict.why, hidden=verdict.hidden)
         links = Links(sheet.links)
-        runs = links.marked([[cleaned(span) for span in run] for run in verdict.lines])
+        runs = links.marked([with_powers([cleaned(span) for span in run]) for run in verdict.lines])
         lines = lines_of([[span for span in run if span.upright] for run in runs])
         down = reads_down(runs)
         view = on_its_side(replace(sheet, lines=runs)) if down else upright(sheet)
