@@ -7,13 +7,16 @@ the original renders. A page of which a system says nothing passes nothing, also
 
 pymupdf4llm runs with its layout model, without OCR, once without running heads and feet (as ours) and once with them;
 each bar is against the better of the two. Before scoring, texts of all systems and the truth alike lose comments,
-emphasis, escapes, leaders, levels of headings and marks of pictures and quotation; quotes and dashes become plain;
-merged cells are written into every place that they cover, as the truth has them. A page that our trust judge sends to
-OCR is "" for folio and counts as not passed; `--ocr` adds both systems with their OCR. `--save DIR` writes what each
-system made of each file. The reference's answers are kept in the temporary folder, by the hash of the file; `--fresh`
-asks again.
-Must reach: above pymupdf4llm in NID, MHS and TEDS; 10 points more of the tests passed on pages whose text layer is
-trusted, and with `--ocr` of all of them, both with OCR; 5 times its speed.
+emphasis, escapes, leaders, levels of headings, marks of pictures and quotation, and signs that no font names; quotes
+and dashes become plain; merged cells are written into every place that they cover, as the truth has them.
+Tests are counted three ways: on pages whose text layer our trust judge takes; on all pages by text layers alone, where
+a page that goes to OCR is "" for folio and counts as not passed; and with `--ocr` on all pages as the product reads
+them, both systems with their OCR. The rules of folio were developed with these files in sight: the
+figures say what was reached on them, not what other files will give.
+`--save DIR` writes what each system made of each file. The answers of the reference and of OCR are kept in the
+temporary folder, by the hash of what was read; `--fresh` asks the reference again.
+Must reach: above pymupdf4llm in NID, MHS and TEDS; 10 points more of the tests passed on pages that keep their text
+layer, and on all pages as the product reads them; 5 times its speed.
 """
 
 import argparse
@@ -47,6 +50,7 @@ _TAG = re.compile(r"</?(?:u|b|i|sup|sub|s|center)>|~~")
 _BREAK = re.compile(r"<br\s*/?>")
 _LEADERS = re.compile(r"(?:[ \t]*\.){4,}|[ \t]*…+")
 _LEVEL = re.compile(r"^#{2,6}(?=\s)", re.MULTILINE)
+_NO_SIGN = re.compile("[\x80-\x9f\ufffd\ue000-\uf8ff]")
 _QUOTED = re.compile(r"^(?:> ?)+", re.MULTILINE)
 _SIGNS = str.maketrans("‘’‚“”„‐‑‒–—−", "''''''------")  # noqa: RUF001  # they are what is replaced
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!<>~$&])")
@@ -82,6 +86,7 @@ def main() -> int:
     if asked.details:
         print_documents(scores, read)
         print_tests(outcomes)
+    print("The rules of folio were developed with these files in sight.\n")
     print_means(scores, read)
     print_counts(outcomes, read)
     return 0 if reached(scores, outcomes, read) else 1
@@ -111,6 +116,7 @@ def tests_of(folder: Path) -> list[PageTest]:
 
 def bare(markdown: str) -> str:
     """Without what no metric should see: levels of headings, leaders, emphasis, escapes, marks of pictures."""
+    markdown = _NO_SIGN.sub("", markdown)
     text = _QUOTED.sub("", _PICTURE.sub(" ", _COMMENT.sub(" ", markdown)).translate(_SIGNS).replace('"', "'"))
     text = _LEVEL.sub("#", _LEADERS.sub("", without_spans(text)))
     pieces = re.split(r"(<table.*?</table>)", _TAG.sub("", _BREAK.sub(" ", text)), flags=re.DOTALL)
@@ -169,7 +175,7 @@ def print_counts(outcomes: Sequence[Outcome], read: Read) -> None:
     if not outcomes:
         return
     trusted, others = ([one for one in outcomes if one.trusted == side] for side in (True, False))
-    groups = {"text layer": trusted, "to OCR": others, "all": outcomes}
+    groups = {"on text-layer pages": trusted, "to OCR": others, "all": outcomes}
     groups |= {kind: [one for one in outcomes if one.test.type == kind] for kind in KINDS}
     rows: list[tuple[str, ...]] = [
         ("tests passed: system", *(f"{name} ({len(tests)})" for name, tests in groups.items()), "of all")
@@ -201,8 +207,20 @@ def reached(scores: Mapping[str, Mapping[Path, Scores]], outcomes: Sequence[Outc
             good.append(bar(metric, own, max(other or 0 for other in others)))
             print(f"  on {ahead(scores, metric, references)} folio is above as well")
     trusted = [one for one in outcomes if one.trusted]
-    good += [tests_bar("with a text layer", trusted, OURS, references)] if trusted else []
-    good += [tests_bar("all, both with OCR", outcomes, OURS_OCR, [REFERENCE_OCR])] if OURS_OCR in read else []
+    good += (
+        [tests_bar(f"on the pages that keep their text layer, {len(trusted)}", trusted, OURS, references)]
+        if trusted
+        else []
+    )
+    print_text_layers_alone(outcomes, references)
+    if OURS_OCR in read:
+        good.append(
+            tests_bar(
+                f"as the product reads all pages, both with OCR, {len(outcomes)}", outcomes, OURS_OCR, [REFERENCE_OCR]
+            )
+        )
+    elif outcomes:
+        print(f"tests passed, % (as the product reads all pages, {len(outcomes)}): not asked for; --ocr")
     times = min(ms_a_page(read[name]) for name in references) / max(1e-9, ms_a_page(read[OURS]))
     good.append(times >= SPEED_MIN)
     print(f"{times:.1f} times the speed of pymupdf4llm; must reach {SPEED_MIN:g}: {'yes' if good[-1] else 'NO'}")
@@ -214,6 +232,15 @@ def ahead(scores: Mapping[str, Mapping[Path, Scores]], metric: str, others: Sequ
     pairs = [(ours[metric], [scores[name][path][metric] for name in others]) for path, ours in scores[OURS].items()]
     counted = [(own, best) for own, best in pairs if own is not None]
     return f"{sum(all(own > (one or 0) for one in best) for own, best in counted)} of {len(counted)} documents"
+
+
+def print_text_layers_alone(outcomes: Sequence[Outcome], references: Sequence[str]) -> None:
+    """No bar: the product never leaves a page that goes to OCR unread."""
+    if outcomes:
+        own, best = share(outcomes, OURS), max(share(outcomes, name) for name in references)
+        print(
+            f"tests passed, % (by text layers alone, {len(outcomes)}): folio {own:.4g}, pymupdf4llm {best:.4g}; no bar"
+        )
 
 
 def tests_bar(pages: str, outcomes: Sequence[Outcome], own: str, others: Sequence[str]) -> bool:
