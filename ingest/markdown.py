@@ -53,17 +53,32 @@ class Writer:
 
     def _flow(self, flow: Sequence[Line | Table | Figure]) -> Iterator[Written]:
         lines: list[Line] = []
-        for item in flow:
+        beside: list[Figure] = []
+        for at, item in enumerate(flow):
             if isinstance(item, Line):
                 lines.append(item)
-                continue
-            yield from map(self._block, groups_of(lines, self._styles))
-            lines = []
-            if isinstance(item, Table):
-                yield Written("table", self._links.written(written_table(item)), item.box)
+            elif isinstance(item, Figure) and lines and _stands_beside(item, [lines[-1], *flow[at + 1 : at + 2]]):
+                beside.append(item)
             else:
-                yield Written("figure", self._links.written(escaped(item.text)), item.box)
-        yield from map(self._block, groups_of(lines, self._styles))
+                yield from self._grouped(lines, beside)
+                lines, beside = [], []
+                yield self._table(item) if isinstance(item, Table) else self._figure(item)
+        yield from self._grouped(lines, beside)
+
+    def _grouped(self, lines: Sequence[Line], beside: Sequence[Figure]) -> Iterator[Written]:
+        """The lines' blocks; a figure beside them goes before the first that it stands beside, and parts none."""
+        waiting = list(beside)
+        for group in groups_of(lines, self._styles):
+            while waiting and waiting[0].box[1] <= group.box[3]:
+                yield self._figure(waiting.pop(0))
+            yield self._block(group)
+        yield from map(self._figure, waiting)
+
+    def _table(self, table: Table) -> Written:
+        return Written("table", self._links.written(written_table(table)), table.box)
+
+    def _figure(self, figure: Figure) -> Written:
+        return Written("figure", self._links.written(escaped(figure.text)), figure.box)
 
     def _block(self, group: Group) -> Written:
         if group.kind == "code":
@@ -98,6 +113,18 @@ class Writer:
             written.append(f"{left}{item.marker.sign} {kept}{text}")
             indents.append(len(item.marker.sign) + 1)
         return "\n".join(written)
+
+
+def _stands_beside(figure: Figure, others: Sequence[Line | Table | Figure]) -> bool:
+    """Left or right of the lines before it and after it."""
+    left, top, right, bottom = figure.box
+    return len(others) > 1 and all(
+        isinstance(other, Line)
+        and (other.box[2] <= left + 1 or other.box[0] >= right - 1)
+        and other.box[1] < bottom
+        and other.box[3] > top
+        for other in others
+    )
 
 
 def joined(lines: Sequence[Line]) -> str:

@@ -605,6 +605,18 @@ def test_labels_of_a_picture_belong_to_it(engine: Engine, tmp_path: Path) -> Non
     ]
 
 
+def test_a_picture_beside_a_paragraph_does_not_part_it(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        body(canvas, 790, 4)
+        picture(canvas, 72, 600, 100, 110)
+        text(canvas, 200, 700, *(f"line {at} {WORDS[:55]}" for at in range(9)))
+        body(canvas, 560, 4)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert [kind for kind, _ in kinds(page)] == ["paragraph", "figure", "paragraph", "paragraph"]
+    assert "line 8" in kinds(page)[2][1]
+
+
 def test_a_title_page_learns_its_running_text_from_the_next_page(engine: Engine, tmp_path: Path) -> None:
     def title(canvas: Canvas) -> None:
         text(canvas, 150, 500, "Harbours of the north", size=22)
