@@ -80,7 +80,7 @@ class Margins:
             if _is_table_row(row, lines) and not any(self._repeated(line, sheet.height) for line in row):
                 continue
             for line in row:
-                if self._is_furniture(line, sheet.height, ahead):
+                if self._is_furniture(line, sheet.height, ahead, free):
                     taken.add(id(line))
             telling = _is_stamp(row) or _is_numbered(row, lines, body)
             if (telling or (self._page == 1 and _stands_alone(row, lines, body))) and _looks_like_furniture(
@@ -89,21 +89,22 @@ class Margins:
                 taken |= {id(line) for line in row}
         for row in rows:
             free = [line for line in lines if id(line) not in taken]
-            if _stands_alone(row, lines, body) and _is_typed_as_furniture(row, lines, free):
+            alone = self._page == 1 and _stands_alone(row, lines, body) and _is_at_the_edge(row, sheet.height)
+            if alone and _is_typed_as_furniture(row, lines, free):
                 taken |= {id(line) for line in row}
         self._learn([line for row in rows for line in row], sheet.height)
         return [line for line in lines if id(line) in taken], [line for line in lines if id(line) not in taken]
 
-    def _is_furniture(self, line: Line, height: float, ahead: "_Ahead") -> bool:
+    def _is_furniture(self, line: Line, height: float, ahead: "_Ahead", lines: Sequence[Line]) -> bool:
         if _number(line) is not None:
-            return self._is_number(line, height, ahead)
+            return self._is_number(line, height, ahead, lines)
         return self._repeated(line, height) or ahead.has(line)
 
     def _repeated(self, line: Line, height: float) -> bool:
         middle = _middle(line, height)
         return any(abs(seen.middle - middle) <= _SAME_PLACE for seen in self._texts.get(_key(line), ()))
 
-    def _is_number(self, line: Line, height: float, ahead: "_Ahead") -> bool:
+    def _is_number(self, line: Line, height: float, ahead: "_Ahead", lines: Sequence[Line]) -> bool:
         """A number that grows with the pages; where no other page has one, a number that stands apart."""
         value = _number(line) or 0
         middle = _middle(line, height)
@@ -114,6 +115,8 @@ class Margins:
             for other, seen in others
             if seen.roman is roman and abs(seen.middle - middle) <= _SAME_PLACE
         ]
+        if not near and not (_is_at_the_edge([line], height) or _is_outermost(line, lines)):
+            return False
         return all((other - value) * (page - self._page) >= (page - self._page) ** 2 for other, page in near)
 
     def _learn(self, lines: Sequence[Line], height: float) -> None:
@@ -245,10 +248,18 @@ def _stands_alone(row: Sequence[Line], lines: Sequence[Line], body: float) -> bo
 
 def _is_typed_as_furniture(row: Sequence[Line], lines: Sequence[Line], free: Sequence[Line]) -> bool:
     """In the type of furniture that was found at the other edge, and of nothing else on the page."""
+    if row[0].noted or _NOTE.match(row[0].text):
+        return False
     types = {_type(line) for line in row}
     rest = {_type(line) for line in free if line not in row}
     gone = {_type(line) for line in lines if line not in free and _number(line) is None}
     return bool(types) and types <= gone and not types & rest
+
+
+def _is_at_the_edge(row: Sequence[Line], height: float) -> bool:
+    return (
+        max(line.box[3] for line in row) <= _EDGE * height or min(line.box[1] for line in row) >= (1 - _EDGE) * height
+    )
 
 
 def _type(line: Line) -> tuple[str, float]:
@@ -288,14 +299,15 @@ def _is_footer_row(row: Sequence[Line], sheet: Sheet) -> bool:
 
 
 def _is_numbered(row: Sequence[Line], lines: Sequence[Line], body: float) -> bool:
-    """A title and a page number, in one line or apart; footnotes begin with numbers too."""
+    """A title and a page number, in one line or apart. Footnotes begin with numbers too, so a foot needs a bar."""
     if len(row) > 1:
         return any(_number(line) is not None for line in row) and _in_parts(row)
-    text = bare(row[0].text)
-    if _ENDS_IN_NUMBER.search(text):
+    text, head = bare(row[0].text), all(other.box[1] >= row[0].box[1] for other in lines)
+    note = row[0].noted or bool(_NOTE.match(text))
+    if _ENDS_IN_NUMBER.search(text) and (head or not note):
         return True
-    small = row[0].size <= _SMALLER * body and not row[0].noted
-    return small and bool(_BEGINS_WITH_NUMBER.match(text)) and _is_outermost(row[0], lines)
+    found = _BEGINS_WITH_NUMBER.match(text) if row[0].size <= _SMALLER * body and not row[0].noted else None
+    return found is not None and (head or not found[0][:-1].strip().isdecimal())
 
 
 def _is_outermost(line: Line, lines: Sequence[Line]) -> bool:
@@ -355,7 +367,9 @@ def _middle(line: Line, height: float) -> float:
 
 
 def _key(line: Line) -> str:
-    return _SPACES.sub("", _DIGITS.sub("0", bare(line.text))).casefold()
+    """Alike on pages that count; footnotes are alike only where all their words and numbers are."""
+    text = bare(line.text)
+    return _SPACES.sub("", text if line.noted else _DIGITS.sub("0", text)).casefold()
 
 
 def _number(line: Line) -> int | None:

@@ -228,6 +228,16 @@ def test_footnotes_at_the_very_foot_are_kept(engine: Engine, tmp_path: Path) -> 
     assert [found[-1] for _, found in kinds(page, furniture=True)] == [".", "1"]
 
 
+def test_a_footnote_in_the_type_of_the_head_is_kept(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        text(canvas, 72, 815, "Journal of harbours, vol. 3", size=8)
+        body(canvas, 760, 50)
+        text(canvas, 72, 50, "1 See the tariff of the port, page 45", size=8)
+
+    (page,) = read(engine, make.pdf(tmp_path / "a.pdf", draw))
+    assert [found for _, found in kinds(page, furniture=True)] == ["Journal of harbours, vol. 3"]
+
+
 def test_a_small_lone_line_at_the_edge_stays_text(engine: Engine, tmp_path: Path) -> None:
     def draw(canvas: Canvas) -> None:
         body(canvas, 760, 20)
