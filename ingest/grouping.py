@@ -79,7 +79,7 @@ def groups_of(lines: Sequence[Line], styles: Styles) -> list[Group]:
             last.kind = "paragraph"  # pieces above and below: more than a simple one
         elif last is not None and woven and not styles.level(line, standing):
             pass  # goes on below
-        elif line.size >= _FORMULA_SIZE * styles.body and _is_alone(lines, at) and latex_of(line):
+        elif line.size >= _FORMULA_SIZE * styles.body and _is_shown(lines, at, column) and latex_of(line):
             groups.append(Group("formula"))
         elif apart and styles.level(line, standing):
             groups.append(_started(line, marker, styles=styles, standing=standing))
@@ -94,8 +94,12 @@ def groups_of(lines: Sequence[Line], styles: Styles) -> list[Group]:
     return list(_settled(groups, column))
 
 
-def _is_alone(lines: Sequence[Line], at: int) -> bool:
-    """Nothing but the number of a formula stands beside it."""
+def _is_shown(lines: Sequence[Line], at: int, column: _Column) -> bool:
+    """Set in from the column's edge or apart from the line above; beside it only the number of a formula."""
+    line = lines[at]
+    close = at > 0 and line.box[1] - lines[at - 1].box[3] < _ALONE_EMS * line.size
+    if close and line.box[0] < column.left + line.size:
+        return False
     return not any(
         same_row(other.box, lines[at].box) and not _NUMBER.match(other.text)
         for other in (*lines[max(0, at - 1) : at], *lines[at + 1 : at + 2])

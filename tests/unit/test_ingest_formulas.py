@@ -83,12 +83,23 @@ def test_a_fraction_stays_text(engine: Engine, tmp_path: Path) -> None:
     assert "$" not in page.markdown
 
 
+def test_the_last_line_of_a_paragraph_is_no_formula(engine: Engine, tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        make.prose(canvas, lines=8)
+        line(canvas, 72, 664, "x", "^2", " = 4.")
+        make.prose(canvas, top=630, lines=8)
+
+    page = TextLayer().read(engine(make.pdf(tmp_path / "a.pdf", draw)).sheet(1))
+    assert [block["kind"] for block in page.blocks] == ["paragraph", "paragraph"]
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
         (("The quay measures 400 m", "^2", " and more."), "400 m\u00b2 and"),
         (("Some 3 \u00d7 10", "^5", " ships came."), "10\u2075 ships"),
         (("It fell by 10", "^-3", " each year."), "10\u207b\u00b3 each"),
+        (("The height is h = 16t", "^2", " + 4 after a while."), "h = 16t\u00b2 + 4"),
         (("As the law", "^2", " has it for 10", "^1", " ports."), "law2 has it for 101 ports"),
         (("Lead, Pb", "^2", " and others."), "Pb2 and"),
     ],
