@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -53,7 +53,7 @@ def readers(*, fresh: bool, ocr: bool, engine: str = "pymupdf") -> dict[str, Rea
     """Every system by its name, ours first."""
     reference = {name: _reference(name, fresh=fresh) for name in REFERENCE if ocr or name != REFERENCE_OCR}
     found: dict[str, Reader] = {OURS: _each(partial(ours, engine=engine)), PLAIN: _each(plain)} | reference
-    return found | ({OURS_OCR: with_ocr} if ocr else {})
+    return found | ({OURS_OCR: partial(with_ocr, engine=engine)} if ocr else {})
 
 
 def _each(read: Callable[[Path], PagesRead]) -> Reader:
@@ -89,17 +89,16 @@ def plain(path: Path) -> PagesRead:
     return PagesRead(pages, time.process_time() - began)
 
 
-def with_ocr(paths: Sequence[Path]) -> dict[Path, PagesRead]:
+def with_ocr(paths: Sequence[Path], engine: str = "pymupdf") -> dict[Path, PagesRead]:
     """Ours, and the pages that are not trusted read by the CPU engine, one process."""
-    return asyncio.run(_with_ocr(paths))
+    return asyncio.run(_with_ocr({path: ours(path, engine) for path in paths}))
 
 
-async def _with_ocr(paths: Sequence[Path]) -> dict[Path, PagesRead]:
+async def _with_ocr(layers: Mapping[Path, PagesRead]) -> dict[Path, PagesRead]:
     engine = RapidEngine(processes=1, edge_pixels=EDGE_PIXELS, page_seconds_max=PAGE_SECONDS_MAX)
     found = {}
     try:
-        for path in paths:
-            layer = ours(path)
+        for path, layer in layers.items():
             pages, seconds = list(layer.pages), layer.seconds
             for at in layer.to_ocr:
                 read = await _read_picture(engine, path, at + 1)
