@@ -1,0 +1,67 @@
+"""What a page says is never lost in silence: short pages, pages that cannot be read, headings that are none."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from ingest.mupdf import MuPdf
+from ingest.pdfium import Pdfium
+from ingest.render import Pdf
+from ingest.textlayer import PageRead, TextLayer
+from tests import hostile_files as make
+
+Engine = Callable[[Path], Pdf]
+
+
+@pytest.fixture(params=[MuPdf, Pdfium], ids=["pymupdf", "pypdfium2"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return request.param  # type: ignore[no-any-return]  # pytest's param has no type
+
+
+def read(engine: Engine, path: Path) -> list[PageRead]:
+    pdf = engine(path)
+    layer = TextLayer()
+    return [layer.read(pdf.sheet(page)) for page in range(1, pdf.page_count + 1)]
+
+
+def said(page: PageRead, *, furniture: bool = False) -> list[str]:
+    return [page.markdown[block["start"] : block["end"]] for block in page.blocks if block["furniture"] is furniture]
+
+
+def lines(*texts: str, top: float = 770, size: float = 12) -> Callable[[Canvas], None]:
+    def draw(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica", size)
+        for at, text in enumerate(texts):
+            canvas.drawString(72, top - 60 * at, text)
+
+    return draw
+
+
+def test_a_line_that_is_all_of_its_page_is_its_text_however_alike_pages_are(engine: Engine, tmp_path: Path) -> None:
+    days = [f"Day {day}. The heron log. We saw {day + 2} herons at the weir." for day in (1, 2, 3, 4)]
+    assert [said(page) for page in read(engine, make.pdf(tmp_path / "a.pdf", *map(lines, days)))] == [
+        [day] for day in days
+    ]
+
+
+def test_a_page_with_more_text_makes_no_furniture_of_what_is_all_of_the_others(engine: Engine, tmp_path: Path) -> None:
+    rooms = [[f"Room {room}: inspected, no defects"] for room in (101, 102, 103)]
+    rooms[1] += ["", "The pelican valve leaks."]
+    first, second, third = read(engine, make.pdf(tmp_path / "a.pdf", *(lines(*room) for room in rooms)))
+    assert (said(first), said(third)) == (rooms[0], rooms[2])
+    assert said(second) == ["Room 102: inspected, no defects", "The pelican valve leaks."]
+
+
+def test_a_running_head_stays_one_on_a_page_without_text(engine: Engine, tmp_path: Path) -> None:
+    def page(canvas: Canvas, *, number: int, empty: bool = False) -> None:
+        lines("Report of the harbour", top=810, size=8)(canvas)
+        canvas.drawString(290, 30, str(number))
+        if not empty:
+            make.prose(canvas, top=700)
+
+    drawn = [lambda canvas, at=at: page(canvas, number=at, empty=at == 3) for at in (1, 2, 3)]
+    pages = read(engine, make.pdf(tmp_path / "a.pdf", *drawn))
+    assert [len(said(page)) for page in pages] == [1, 1, 0]
+    assert said(pages[2], furniture=True) == ["Report of the harbour", "3"]
