@@ -8,8 +8,9 @@ from typing import Any
 
 from console.adding import Adding, collect, sentences
 from console.following import Result
+from console.passages import passage
 from console.session import Session
-from console.show import passage, where
+from console.show import where
 from folio.errors import FolioError
 from folio.records import Question
 from folio.settings import Settings

@@ -1,15 +1,12 @@
 """Answers as people read them: passages, documents, pages, settings."""
 
-import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from console.passages import passage
 from ledger.audit import DocumentStatus, PageStatus
 
-TEXT_WIDTH = 100
-TEXT_LINES_MAX = 8
 SECTION_LINES_MAX = 40
 
 
@@ -69,25 +66,6 @@ def box(hit: dict[str, Any]) -> str:
     left, top = min(one["x0"] for one in found), min(one["y0"] for one in found)
     right, bottom = max(one["x1"] for one in found), max(one["y1"] for one in found)
     return f"  box {left:.2f},{top:.2f}-{right:.2f},{bottom:.2f}"
-
-
-def passage(text: str, question: str, *, lines_max: int = TEXT_LINES_MAX) -> list[str]:
-    """A passage wrapped; of a long one the lines that share most words with the question, rare ones first."""
-    lines = [part for line in text.splitlines() if line.strip() for part in textwrap.wrap(line, TEXT_WIDTH)]
-    if len(lines) <= lines_max:
-        return lines
-    asked = words(question)
-    shared = [words(line) & asked for line in lines]
-    weight = {word: 1 / sum(word in line for line in shared) for line in shared for word in line}
-    starts = range(len(lines) - lines_max + 1)
-    start = max(starts, key=lambda at: sum(weight[word] for word in set().union(*shared[at : at + lines_max])))
-    shown = lines[start : start + lines_max]
-    return [*(["..."] if start else []), *shown, *(["..."] if start + lines_max < len(lines) else [])]
-
-
-def words(text: str) -> set[str]:
-    """Words of letters and digits; of scripts without spaces, their characters."""
-    return set(re.findall(r"[a-z0-9]{2,}|[^\W\da-z_]", text.lower()))
 
 
 def print_documents(documents: Sequence[DocumentStatus]) -> None:
