@@ -1,5 +1,6 @@
 """The commands that put documents in: add and watch."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from console.options import (
     say,
     settings_of,
 )
+from infra.places import PRIVATE
 
 TRIES_MAX = 3
 
@@ -56,6 +58,7 @@ def add(
     from console.adding import Adding, collect, sentences
     from console.session import open_session
 
+    os.umask(PRIVATE)
     settings, reading = settings_of(data), _reading(pages, meta, password)
     with (
         collect(paths, name=name, document=document, include=include or (), exclude=exclude or ()) as files,
@@ -106,6 +109,7 @@ def watch(
 
     if not folder.is_dir():
         raise typer.BadParameter(f"{folder}: there is no such folder to watch")
+    os.umask(PRIVATE)
     settings, reading = settings_of(data), _reading(pages, meta, password)
     choice = Choice(tuple(include or ()), tuple(exclude or ()))
     with open_session(settings) as session, Progress(talk=True) as progress:

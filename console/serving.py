@@ -11,6 +11,7 @@ from console.session import Session, serve
 from folio.errors import FolioError
 from folio.settings import Settings
 from infra.lock import Address, Owned, owner_of
+from infra.places import PRIVATE
 
 
 def run_until_stopped(settings: Settings, *, as_json: bool) -> None:
@@ -25,11 +26,13 @@ def run_until_stopped(settings: Settings, *, as_json: bool) -> None:
 
 async def _run(settings: Settings, *, as_json: bool) -> None:
     stop = asyncio.Event()
+    os.umask(PRIVATE)
 
     def leave() -> None:
         if stop.is_set():  # asked twice: at once
             os._exit(Exit.INTERRUPTED)
         stop.set()
+        _say("stopping: what is being read or embedded is finished or put back, a few seconds at most")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, leave)

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from infra.lock import Address, Owned, owner_of
 
 T = TypeVar("T")
 STARTING_S_MAX = 30.0
-TRIES_MAX = 5
+GONE_S_MAX = 30.0
+"""An owner that ended, or was killed, has given up its folder by then."""
+AGAIN_S = 0.1
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -37,14 +40,18 @@ class Session:
 
     def call(self, ask: Callable[[Client], T]) -> T:
         """Ask the owner; once more if it ended in between. Raises Refused, FolioError."""
-        for _ in range(TRIES_MAX):
+        deadline = None
+        while True:
+            client = self._connected()
             try:
-                return ask(self._connected())
-            except OwnerGone:
-                self._client = None
-                if self._own is not None:
-                    self._own.check()
-        raise FolioError("folio processes come and go too quickly here: run `folio run` in one terminal")
+                return ask(client)
+            except OwnerGone as error:
+                now = time.monotonic()
+                deadline = deadline or now + GONE_S_MAX
+                self._forget(client)
+                if now > deadline or (self._own is not None and not self._own.is_alive()):
+                    raise FolioError(f"{error}; what was acknowledged is kept: try again") from None
+                time.sleep(AGAIN_S)  # a killed process is refused by its port a little before its lock is free
 
     @property
     def address(self) -> Address:
@@ -64,10 +71,18 @@ class Session:
             self._own.stop()
             self._own = None
 
+    def _forget(self, gone: Client) -> None:
+        """Look for an owner anew. Raises what ended the owner in this process, if it was that one."""
+        if self._own is not None:
+            self._own.check()
+        with self._connecting:
+            if self._client is gone:  # another thread may have found the next one already
+                self._client = None
+
     def _connected(self) -> Client:
         with self._connecting:  # a watch calls from two threads
             if self._client is None:
-                address = owner_of(self._settings.data, wait_s=STARTING_S_MAX)
+                address = owner_of(self._settings.data, wait_s=STARTING_S_MAX, told=_waits_for)
                 self._client = Client(address or self._become_owner())
             return self._client
 
@@ -77,10 +92,14 @@ class Session:
         try:
             address = own.start()
         except Owned:  # somebody was quicker
-            other = owner_of(self._settings.data, wait_s=STARTING_S_MAX)
+            other = owner_of(self._settings.data, wait_s=STARTING_S_MAX, told=_waits_for)
             return other or self._become_owner()
         self._own = own
         return address
+
+
+def _waits_for(pid: int) -> None:
+    print(f"waiting: the folio process {pid} is ending, this one goes on then", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -160,7 +179,7 @@ async def serve(
 
     from console.api import create_app
     from folio import telemetry
-    from infra.lock import publish
+    from infra.lock import publish, withdraw
     from infra.run import open_owner
 
     class Server(uvicorn.Server):
@@ -184,6 +203,7 @@ async def serve(
         ends: list[asyncio.Future[Any]] = [stopping, owner.failed, serving]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        withdraw(settings.data)
         server.should_exit = True
         await serving
         if owner.failed.done():

@@ -4,15 +4,18 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from folio.errors import FolioError
 
 LOCK_NAME = "owner.lock"
 ADDRESS_NAME = "owner.json"
+STOPPING = "stopping"
+"""What an owner that ends writes instead of its address, with its pid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +51,47 @@ def owning(folder: Path) -> Iterator[None]:
 
 def publish(folder: Path, address: Address) -> None:
     """Tell other commands where the owner listens; for its user's eyes only."""
+    _tell(folder, asdict(address))
+
+
+def withdraw(folder: Path) -> None:
+    """Tell other commands that the owner, this process, is about to end: they wait for the folder to be free."""
+    _tell(folder, {STOPPING: os.getpid()})
+
+
+def owner_of(folder: Path, *, wait_s: float = 0.0, told: Callable[[int], None] | None = None) -> Address | None:
+    """The living owner's address, or None.
+
+    Waits for an owner that has the lock but does not listen yet, or no more; `told` gets the pid of one that is ending.
+    """
+    deadline = time.monotonic() + wait_s
+    while is_owned(folder):
+        said = _said(folder)
+        if STOPPING in said and told is not None:
+            told(said[STOPPING])
+            told = None
+        try:
+            return Address(**said)
+        except TypeError:
+            if time.monotonic() >= deadline:
+                does = "is ending and not done yet" if STOPPING in said else "does not answer yet"
+                raise Owned(f"{folder} is owned by a process that {does}: try again in a moment") from None
+            time.sleep(0.02)
+    return None
+
+
+def _tell(folder: Path, what: dict[str, Any]) -> None:
     path = folder / f"{ADDRESS_NAME}.new"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(asdict(address), file)
+        json.dump(what, file)
     path.replace(folder / ADDRESS_NAME)
 
 
-def owner_of(folder: Path, *, wait_s: float = 0.0) -> Address | None:
-    """The living owner's address, or None. Waits for an owner that has the lock but does not listen yet."""
-    deadline = time.monotonic() + wait_s
-    while is_owned(folder):
-        try:
-            return Address(**json.loads((folder / ADDRESS_NAME).read_text()))
-        except (OSError, ValueError, TypeError):
-            if time.monotonic() >= deadline:
-                raise Owned(f"{folder} is owned by a process that does not answer yet: try again in a moment") from None
-            time.sleep(0.02)
-    return None
+def _said(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / ADDRESS_NAME).read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def is_owned(folder: Path) -> bool:

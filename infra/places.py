@@ -10,3 +10,5 @@ PICTURES_FOLDER = "pictures"
 """What `folio open` wrote."""
 INCOMING = "incoming-"
 """Uploads on their way into the blob store."""
+PRIVATE = 0o077
+"""The umask of a process that keeps state: documents are their owner's only."""

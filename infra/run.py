@@ -57,6 +57,7 @@ class Owner:
         self._loops = [StageLoop(stage, parts.log) for stage in parts.stages]
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._warming: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         stop, parts = self._stop, self.parts
@@ -69,11 +70,13 @@ class Owner:
 
     def warm(self) -> None:
         """Start early what takes seconds to start: the embedder."""
-        self._begin(self._warm())
+        self._warming = self._begin(self._warm())
 
     async def stop(self) -> None:
         """Finish what runs (each stage within its grace), commit, leave."""
         self._stop.set()
+        if self._warming is not None:
+            self._warming.cancel()  # loading a model takes many seconds, and nobody needs it any more
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -102,8 +105,7 @@ class Owner:
         found = await document_of(self.ledger_file, self.parts.log, self.parts.blobs, doc)
         if found is None:
             status = audit.summary(self.ledger_file, doc)
-            why = f"it is {status.state}" if status else "there is no such document"
-            raise Unknown(f"{document}: {why}: nothing of it can be shown")
+            raise Unknown(f"{document}: {_why_no_document(status)}")
         return found
 
     async def stages(self) -> list[StageStatus]:
@@ -122,10 +124,11 @@ class Owner:
         counts = audit.counts(self.ledger_file)
         return counts["settled"] == counts["documents"]
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled() or self.failed.done():
@@ -181,7 +184,21 @@ class Owner:
 def _why_no_page(status: audit.DocumentStatus, page: int) -> str:
     if status.page_count is not None and page > status.page_count:
         return f"the document has {status.page_count:,}"
-    return f"not read yet (the document is {status.state})" if status.state in audit.UNSETTLED else "nothing was read"
+    if status.state in audit.UNSETTLED:
+        return f"not read yet (the document is {status.state})"
+    return f"nothing was read: {_why_no_document(status)}"
+
+
+def _why_no_document(status: audit.DocumentStatus | None) -> str:
+    """Why nothing of it can be shown, and what to do."""
+    if status is None:
+        return "there is no such document: folio status lists what there is"
+    if status.state in audit.UNSETTLED:
+        return f"it is {status.state}: ask again when it has been read"
+    if status.state == "deleted":
+        return "it was deleted: folio add puts it in again"
+    why = status.detail or status.sentence
+    return f"it is {status.state}{f': {why}' if why else ''}: add it again when that is mended"
 
 
 async def _refill_empty_index(parts: Parts) -> None:

@@ -176,7 +176,8 @@ def open_chunker(settings: Settings, embedder: Embedder) -> Child:
 def check_folder(folder: Path) -> None:
     """Raises FolioError when state cannot live there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)  # an existing one is somebody's decision
     except OSError as error:
         raise FolioError(f"{folder}: cannot keep state here ({error.strerror}): choose another --data folder") from None
     if not os.access(folder, os.W_OK):

@@ -3,10 +3,11 @@
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.conftest import Desk
+from tests.acceptance.conftest import Desk, running
 from tests.pages import report_pdf
 
 QUICK = ("--settle", "0.3")
@@ -80,3 +81,41 @@ def state(desk: Desk, document: str) -> str:
 def test_a_folder_that_is_not_there_is_a_usage_error(served: Desk, tmp_path: Path) -> None:
     ran = served.folio("watch", str(tmp_path / "nowhere"), "--once")
     assert (ran.code, "no such folder" in ran.err) == (2, True)
+
+
+def test_a_watch_outlives_the_owner_that_it_found(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with running(desk) as owner:
+        watching = desk.start("watch", str(folder), "--settle", "0.2", "--json")
+        (folder / "one.txt").write_text("The keel was laid in spring.")
+        desk.until(lambda: state(desk, "one.txt") == "searchable")
+        owner.kill()
+        owner.wait()
+    (folder / "two.txt").write_text("The mast was stepped in autumn.")
+    desk.until(lambda: state(desk, "two.txt") == "searchable")
+    code, out, err = stopped(watching)
+    assert (code, "come and go" in err) == (0, False), err
+    assert "two.txt" in out
+
+
+def test_who_asks_while_the_owner_ends_waits_and_goes_on(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "one.txt"
+    path.write_text("The keel was laid in spring.")
+    with running(desk) as owner:
+        desk.ok("add", str(path))
+        owner.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert [hit["document"] for hit in desk.search("keel")] == ["one.txt"]
+        _, err = owner.communicate(timeout=20)
+    assert time.monotonic() - began < 20
+    assert b"stopping: " in err
+    assert b"everything acknowledged is kept" in err
+
+
+def test_what_folio_keeps_is_for_its_user_alone(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "one.txt"
+    path.write_text("The keel was laid in spring.")
+    desk.ok("add", str(path))
+    kept = [desk.data, *desk.data.rglob("*")]
+    assert [one for one in kept if one.stat().st_mode & 0o077] == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.lock import ADDRESS_NAME, LOCK_NAME, Address, Owned, owner_of, owning, publish
+from infra.lock import ADDRESS_NAME, LOCK_NAME, Address, Owned, owner_of, owning, publish, withdraw
 
 ADDRESS = Address(pid=1, host="127.0.0.1", port=7860, token="secret")
 
@@ -54,3 +54,14 @@ def test_the_lock_of_a_killed_owner_is_free_and_its_address_is_stale(tmp_path: P
     assert owner_of(tmp_path) is None
     with owning(tmp_path):
         assert not (tmp_path / ADDRESS_NAME).exists()
+
+
+def test_an_owner_that_ends_is_told_apart_from_one_that_begins(tmp_path: Path) -> None:
+    heard: list[int] = []
+    with owning(tmp_path):
+        publish(tmp_path, ADDRESS)
+        withdraw(tmp_path)
+        with pytest.raises(Owned, match="is ending"):
+            owner_of(tmp_path, wait_s=0.05, told=heard.append)
+    assert heard == [os.getpid()]
+    assert owner_of(tmp_path, told=heard.append) is None
