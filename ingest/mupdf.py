@@ -31,6 +31,9 @@ _FLAGS = (
     | pymupdf.TEXT_COLLECT_VECTORS
 )
 _TEXT, _VECTOR = 0, 3
+_UNREADABLE = ("zlib error", "read error", "syntax error")
+_PACKED_BLANK_MAX = 24
+"""What the packing of no bytes may come to."""
 _DRAWN_UNTIL_SHRUNK = 16
 """The engine keeps decoded images, up to 256 MB of them; a scan's are never asked for again."""
 
@@ -58,6 +61,7 @@ class MuPdf:
     def _read(self, page: int) -> Sheet:
         """One pass for text and drawings: get_drawings would be a second."""
         opened = self._file[page - 1]
+        pymupdf.TOOLS.reset_mupdf_warnings()
         size = opened.rect
         sheet = Sheet(width=size.width, height=size.height)
         turn = Turn(opened.rotation_matrix if opened.rotation else None)
@@ -74,6 +78,8 @@ class MuPdf:
                 else:
                     sheet.draw(box, block["color"], stroked=block["stroked"])
         _add_pictures(sheet, opened.get_bboxlog(), turn)
+        if not sheet.inked:
+            self._refuse_broken(opened, pymupdf.TOOLS.mupdf_warnings())
         link = opened.load_links()
         while link is not None and len(sheet.links) < LINKS_MAX:
             if link.uri:
@@ -81,6 +87,15 @@ class MuPdf:
             link = link.next
         sheet.outline = self._bookmarks().get(page, [])
         return sheet
+
+    def _refuse_broken(self, opened: Any, complaint: str) -> None:
+        """The engine gives a page that it cannot read as one on which nothing is painted."""
+        if not self._file.xref_object(opened.xref).lstrip().startswith("<<"):
+            raise Permanent(Cause.CORRUPT, "The page cannot be read: its object is no page.")
+        contents = [(self._file.xref_stream(at), self._file.xref_stream_raw(at)) for at in opened.get_contents()]
+        lost = any(not found and len(packed or b"") > _PACKED_BLANK_MAX for found, packed in contents)
+        if lost or any(word in complaint for word in _UNREADABLE):
+            raise Permanent(Cause.CORRUPT, "The page cannot be read: its content is damaged.")
 
     def _bookmarks(self) -> dict[int, list[tuple[int, str]]]:
         """Level and title of every bookmark, by page; a broken outline is none."""

@@ -203,7 +203,8 @@ class Sandbox:
             file = await self._start(other, document.what, clock)
             async with aclosing(file.pages([failed.page], verify=document.verified, clock=clock)) as reads:
                 read = await anext(reads)
-            return failed if read.cause else replace(read, page_count=failed.page_count)
+            blank = read.trusted and not read.markdown  # no rescue of a page that has something on it
+            return failed if read.cause or blank else replace(read, page_count=failed.page_count)
         except Permanent:
             return failed
         finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+import pymupdf
 import pytest
 from PIL import Image
 
@@ -516,3 +517,29 @@ def test_everything_works_without_pymupdf(tmp_path: Path, how: str) -> None:
         check=False,
     )
     assert done.stdout.strip() == "[('pypdfium2', True, None), ('pypdfium2', False, None)]", done.stderr
+
+
+@pytest.mark.parametrize("broken", ["content", "object", "missing"])
+async def test_a_page_that_no_engine_can_read_fails_and_is_not_taken_for_a_blank_one(
+    tmp_path: Path, broken: str
+) -> None:
+    made = pymupdf.open()
+    for number in (1, 2, 3, 4):
+        made.new_page().insert_text((72, 400), f"Chapter {number} is about otters." if number != 4 else "")
+    content = made[1].get_contents()[0]
+    if broken == "content":
+        made.update_stream(content, bytes(200), compress=False)
+        made.xref_set_key(content, "Filter", "/FlateDecode")
+    elif broken == "object":
+        made.update_object(made[1].xref, "(junk)")
+    else:
+        made.xref_set_key(made[1].xref, "Contents", "999 0 R")
+    made.save(tmp_path / "a.pdf")
+    pages = await read(tmp_path / "a.pdf")
+    assert [page.cause for page in pages] == [None, Cause.CORRUPT, None, None]
+    assert [page.markdown for page in pages] == [
+        "Chapter 1 is about otters.",
+        "",
+        "Chapter 3 is about otters.",
+        "",
+    ]
