@@ -1,6 +1,7 @@
 """The owner: every stage, the ledger's emitter and the housekeeping of one data folder, in one process."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -24,11 +25,16 @@ from ledger.shown import document_of, shown, text_of
 
 HOUSEKEEP_EVERY_S = 60.0
 FORGET_EVERY_S = 1.0
+LOOKED_EVERY_S = 0.2
+"""How often those who search look how far behind the index is."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """What a stage is doing: entries not committed, and what it waits for, if it does."""
+    """What a stage is doing: entries not committed, and what it waits for, if it does.
+
+    `filling`: it fills an index that was empty when its owner began, so that much that is known is not found yet.
+    """
 
     stage: str
     lag: int
@@ -36,6 +42,7 @@ class StageStatus:
     waits_for: str
     took: int
     dead: int
+    filling: bool = False
 
 
 class Owner:
@@ -53,6 +60,10 @@ class Owner:
             passwords=parts.passwords,
         )
         self.pictures = Pictures(self.ledger_file, parts.blobs, parts.sandbox)
+        self.filling = False
+        """The index was empty when we began, and not all that the log holds for it is in it yet."""
+        self._behind = 0
+        self._looked_s = -LOOKED_EVERY_S
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loops = [StageLoop(stage, parts.log) for stage in parts.stages]
         self._stop = asyncio.Event()
@@ -81,12 +92,23 @@ class Owner:
             await asyncio.wait(self._tasks)
 
     async def search(self, question: Question) -> list[Hit]:
+        if time.monotonic() - self._looked_s > LOOKED_EVERY_S:
+            self._looked_s = time.monotonic()
+            self._behind = await self.parts.log.lag(self.parts.stages[-1].name, DOCUMENTS)
         return await self.parts.searcher.search(question)
 
     @property
     def search_note(self) -> str:
         """What whoever reads the answers should know about the index; empty when there is nothing to say."""
-        return self.parts.searcher.note
+        notes = [self.parts.searcher.note]
+        if self._behind and self.filling:
+            notes.append(
+                f"the index for the embedder {self.parts.embedder.name} is being filled (waiting documents:"
+                f" {self._behind:,}): ask again, or with the setting indexer.embedder that they were added with"
+            )
+        elif self._behind:
+            notes.append(f"what was just read is not all in the index yet (waiting: {self._behind:,}): ask again")
+        return "; ".join(note for note in notes if note)
 
     async def page(self, document: str, page: int) -> PageText:
         """One page as it is shown. Raises Unknown when there is none, Gone when its text is not kept."""
@@ -114,7 +136,11 @@ class Owner:
             name = loop.stage.name
             lag = sum([await self.parts.log.lag(name, topic) for topic in loop.stage.sources])
             waits_for = loop.waits_for.sentence if loop.waits_for else ""
-            statuses.append(StageStatus(name, lag, loop.ready, waits_for, loop.meter.took, loop.meter.dead))
+            indexes = loop.stage is self.parts.stages[-1]
+            if indexes and not lag:
+                self.filling = False
+            filling = indexes and self.filling
+            statuses.append(StageStatus(name, lag, loop.ready, waits_for, loop.meter.took, loop.meter.dead, filling))
         return statuses
 
     async def idle(self) -> bool:
@@ -201,10 +227,15 @@ def _why_no_document(status: audit.DocumentStatus | None) -> str:
     return f"it is {status.state}{f': {why}' if why else ''}: add it again when that is mended"
 
 
-async def _refill_empty_index(parts: Parts) -> None:
-    """An index without a single head is new, or was lost: either way it is filled from the start of `documents`."""
-    if (await parts.store.totals()).heads == 0:
-        await parts.log.rewind(parts.stages[-1].name, DOCUMENTS, 0)
+async def _refill_empty_index(parts: Parts) -> bool:
+    """An index without a single head is new, or was lost: either way it is filled from the start of `documents`.
+
+    True when there is something to fill it with.
+    """
+    if (await parts.store.totals()).heads:
+        return False
+    await parts.log.rewind(parts.stages[-1].name, DOCUMENTS, 0)
+    return await parts.log.lag(parts.stages[-1].name, DOCUMENTS) > 0
 
 
 def _sweep_incoming(folder: Path) -> None:
@@ -221,8 +252,9 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
         _sweep_incoming(settings.data)
         async with open_parts(settings) as parts:
             await parts.ledger.rebuild(parts.log)
-            await _refill_empty_index(parts)
+            filling = await _refill_empty_index(parts)
             owner = Owner(settings, parts)
+            owner.filling = filling
             owner.start()
             try:
                 yield owner

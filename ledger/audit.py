@@ -67,6 +67,8 @@ class DocumentStatus(BaseModel):
     embedded: int = 0
     revision: int | None = None
     searchable_revision: int | None = None
+    searchable_version: int | None = None
+    """The version that the index answers with: an older one while a newer is being read, or has failed."""
     cause: Cause | None = None
     sentence: str = ""
     detail: str = ""
@@ -84,6 +86,7 @@ SELECT v.id, v.doc, v.version, v.name, v.uri, v.sha256, v.size_bytes, v.added_ms
   v.pages_human, v.pages_skipped, v.page_range, v.metadata, v.shown_changes,
   v.emitted_changes, v.emitted_revision, v.emitted_reach, v.emitted_complete,
   v.refused, r.revision AS indexed_revision, r.chunks, r.embedded, r.indexed_ms, r.outcome,
+  r.version AS indexed_version,
   CASE WHEN v.pages_failed > 0 THEN
     (SELECT p.cause FROM pages p WHERE p.version_id = v.id AND p.shown = 1 AND p.ok = 0 ORDER BY p.page LIMIT 1)
   END AS page_cause,
@@ -92,7 +95,7 @@ SELECT v.id, v.doc, v.version, v.name, v.uri, v.sha256, v.size_bytes, v.added_ms
     (SELECT 1 FROM pages p WHERE p.version_id = v.id AND p.shown = 1 AND p.ok = 0 AND p.cause = 'cancelled')
   ELSE 0 END AS broken_off
 FROM versions v LEFT JOIN
-  (SELECT doc, chunks, embedded, indexed_ms, outcome, max(revision) AS revision
+  (SELECT doc, version, chunks, embedded, indexed_ms, outcome, max(revision) AS revision
    FROM receipts WHERE outcome <> 'outdated' GROUP BY doc) r ON r.doc = v.doc
 WHERE v.version = (SELECT version FROM versions n WHERE n.doc = v.doc ORDER BY n.marker, n.version DESC LIMIT 1)
 """
@@ -276,6 +279,7 @@ def _status(row: Row, pages: tuple[PageStatus, ...] = ()) -> DocumentStatus:
         embedded=row["embedded"] or 0 if visible else 0,
         revision=row["emitted_revision"] or None,
         searchable_revision=row["indexed_revision"] if visible else None,
+        searchable_version=row["indexed_version"] if visible else None,
         searchable_ms=row["indexed_ms"] if visible else None,
         cause=named,
         sentence=named.sentence if named else "",

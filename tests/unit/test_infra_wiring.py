@@ -54,6 +54,21 @@ async def test_another_embedder_is_another_generation_filled_from_the_log(tmp_pa
         await settled(owner)
         first = owner.parts.generation
     async with open_owner(settings(tmp_path / "data", embedder="hash")) as owner:
+        assert owner.filling
         await settled(owner)
         assert owner.parts.generation != first
         assert await owner.search(Question(question="report", mode="dense"))
+        assert owner.search_note == ""
+        assert not any(status.filling for status in await owner.stages())
+
+
+async def test_who_searches_an_index_that_is_being_filled_is_told(tmp_path: Path) -> None:
+    async with open_owner(settings(tmp_path / "data")) as owner:
+        await owner.intake.put(report_pdf(tmp_path / "a.pdf", pages=1), Named(name="a.pdf"))
+        await settled(owner)
+        assert not owner.filling
+    async with open_owner(settings(tmp_path / "data", embedder="hash")) as owner:
+        await owner.search(Question(question="report"))  # before its stage had a turn
+        assert "hash" in owner.search_note
+        assert "is being filled (waiting documents: 1)" in owner.search_note
+        assert [status.filling for status in await owner.stages()] == [False, False, False, False, True]
