@@ -1,8 +1,10 @@
 """A page's Markdown becomes blocks: what kind each is, its text word for word, and where on the page it stands."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import NamedTuple
 
 from markdown_it.token import Token
@@ -13,6 +15,8 @@ from folio.records import Block, BlockKind, PageText
 
 HEADING_CHARS_MAX = 200
 """A "heading" longer than this is a paragraph above a line of dashes."""
+RULE_CHARS_MAX = 200
+"""A longer line of dashes or stars is kept as text: nobody draws such a rule."""
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _VISIBLE = re.compile(r"[^\r\n]")
 _BLANK = re.compile(r"\s*")
@@ -61,9 +65,12 @@ class TextBlock:
                 span.start + max(0, start - span.at),
                 span.start + min(span.end - span.start, end - span.at),
             )
-            for span in self.spans
+            for span in self.spans[self._span_at(start) : self._span_at(end) + 1]
         ]
         return tuple(span for span in cut if span.start < span.end)
+
+    def _span_at(self, at: int) -> int:
+        return max(0, bisect_right(self.spans, at, key=attrgetter("at")) - 1)
 
 
 def page_blocks(page: PageText) -> list[TextBlock]:
@@ -148,7 +155,7 @@ def _outermost(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
 def _blocks_of(source: _Source, tokens: Sequence[Token], first: int, last: int) -> Iterator[TextBlock]:
     opening = tokens[0]
     kind = _KINDS.get(opening.type, BlockKind.PARAGRAPH)
-    if opening.type == "hr":
+    if opening.type == "hr" and source.starts[last] - source.starts[first] <= RULE_CHARS_MAX:
         return
     if opening.type == "html_table":
         yield from _html_tables(source, source.starts[first], source.starts[last])

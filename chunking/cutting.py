@@ -8,8 +8,9 @@ from itertools import accumulate, pairwise
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 from chunking.blocks import Span, TextBlock
+from chunking.rules import is_fence_end
 from chunking.tables import Row, Table
-from chunking.tokens import Counter
+from chunking.tokens import LONG_WORD_CHARS_A_TOKEN, Counter
 from folio.records import BlockKind
 
 SEPARATORS = ["\n\n", "\n", "\u3002", "\uff01", "\uff1f", "\uff1b", ". ", "\uff0c", " ", ""]
@@ -18,6 +19,10 @@ INFO_CHARS_MAX = 24
 _MATH = re.compile(r"\$\$.{1,400}?\$\$|\\\(.{1,400}?\\\)|\$(?!\s)[^$\n]{1,200}(?<!\s)\$(?!\d)", re.DOTALL)
 _GAP = "\ue000"
 """Stands for white space inside a formula while prose is split, so that no cut falls there."""
+SOLID_CHARS = 1000
+_SOLID = re.compile(rf"(?<![^\s\u3002\uff01\uff1f\uff1b\uff0c])[^\s\u3002\uff01\uff1f\uff1b\uff0c]{{{SOLID_CHARS},}}")
+"""No writing runs on like this: base64, hashes, minified scripts."""
+_SEAM = re.compile(r"[^\w\s]")
 _FORMULA_LINE = re.compile(r"\n|(?<=\\\\)\s*")
 
 Slice = tuple[int, int]
@@ -81,12 +86,13 @@ class Cutter:
         """By lines, the fence closed and opened again around each piece."""
         lines = _lines(block.text)
         opening = closing = ""
-        if block.fence:
+        if block.fence and len(block.fence) <= INFO_CHARS_MAX:
             first = block.text[slice(*lines[0])].strip()
-            opening = block.fence + first[len(block.fence) :][:INFO_CHARS_MAX]
+            info = first[len(block.fence) :]
+            opening = block.fence + info[:INFO_CHARS_MAX]
             closing = block.fence
-            has_end = len(lines) > 1 and not block.text[slice(*lines[-1])].strip().strip(block.fence[0])
-            lines = lines[1:-1] if has_end else lines[1:]
+            has_end = len(lines) > 1 and is_fence_end(block.text[slice(*lines[-1])], block.fence)
+            lines = lines[len(info) <= INFO_CHARS_MAX : -1 if has_end else None]
         around = sum(self._counts([opening, closing]))
         for start, end in self._grouped(block.text, lines, self._room - around):
             code = block.text[start:end]
@@ -137,7 +143,28 @@ class Cutter:
         return self._refined(text, (start, half), room) + self._refined(text, (half, end), room)
 
     def _split(self, text: str, size: int) -> list[Slice]:
-        masked = _MATH.sub(lambda math: re.sub(r"\s", _GAP, math[0]), text)
+        slices, at = [], 0
+        for solid in _SOLID.finditer(text):
+            slices += self._between_words(text, (at, solid.start()), size) + self._solid(text, solid.span(), size)
+            at = solid.end()
+        return slices + self._between_words(text, (at, len(text)), size)
+
+    def _solid(self, text: str, one: Slice, size: int) -> list[Slice]:
+        """What has no words: after a mark where there is one, in as many characters as a chunk surely counts or more."""
+        slices: list[Slice] = []
+        start, end = one
+        step = max(1, size * LONG_WORD_CHARS_A_TOKEN)
+        while start < end:
+            stop = min(start + step, end)
+            seams = list(_SEAM.finditer(text, start + step // 2, stop)) if stop < end else []
+            stop = seams[-1].end() if seams else stop
+            slices += self._refined(text, (start, stop), size)
+            start = stop
+        return slices
+
+    def _between_words(self, text: str, one: Slice, size: int) -> list[Slice]:
+        start, end = one
+        masked = _MATH.sub(lambda math: re.sub(r"\s", _GAP, math[0]), text[start:end])
         splitter = RecursiveCharacterTextSplitter(
             separators=SEPARATORS,
             keep_separator="end",
@@ -147,9 +174,9 @@ class Cutter:
         )
         slices, at = [], 0
         for part in splitter.split_text(masked):
-            start = masked.index(part, at)
-            at = start + len(part)
-            slices.append((start, at))
+            first = masked.index(part, at)
+            at = first + len(part)
+            slices.append((start + first, start + at))
         return slices
 
     def _length(self) -> Callable[[str], int]:

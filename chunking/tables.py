@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -94,11 +94,14 @@ def same_header(table: Table, following: Table) -> bool:
     return _words(table.head) == _words(following.head)
 
 
-def joined(table: Table, following: Table) -> Table:
-    """One table; a header that the page repeats is left out, a first row that was only taken for one is kept."""
-    repeated = same_header(table, following)
-    rows = following.rows if repeated else tuple(row for row in following.head if any(row.cells)) + following.rows
-    return Table(head=table.head, rows=table.rows + rows, caption=table.caption, named=table.named)
+def joined(table: Table, following: Iterable[Table]) -> Table:
+    """One table; a header that a page repeats is left out, a first row that was only taken for one is kept."""
+    rows = list(table.rows)
+    for more in following:
+        if not same_header(table, more):
+            rows += [row for row in more.head if any(row.cells)]
+        rows += more.rows
+    return Table(head=table.head, rows=tuple(rows), caption=table.caption, named=table.named)
 
 
 def _words(rows: Sequence[Row]) -> list[str]:

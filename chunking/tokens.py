@@ -10,6 +10,15 @@ WORDS = "words"
 MEMO_WORDS_MAX = 1 << 16
 MEMO_CHARS_MAX = 32
 """Longer words do not come back, and would make the memo's size a stranger's choice."""
+WORD_CHARS_MAX = 100
+"""BERT reads a longer word as one unknown token: it is counted by its characters, so that a limit applies to it."""
+LONG_WORD_CHARS_A_TOKEN = 4
+WORD_CHARS_A_TOKEN = 20
+"""No vocabulary has longer tokens: more characters a token are signs that it does not know, or takes away."""
+BLANKS_A_TOKEN = 64
+BLANK_FROM = 1000
+BLANK_SHARE = 16
+_BLANKS = re.compile(rf"\s{{{BLANKS_A_TOKEN},}}")
 _PLAIN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[^\w\s]")
 _REMOVED = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
 """White space to Python; BERT's normalizer takes them away, so they part nothing."""
@@ -22,7 +31,7 @@ class Counter(Protocol):
     exact: bool
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, specials not included."""
+        """Tokens of each text, specials not included; more where a text is far longer than its tokens say."""
         ...
 
 
@@ -52,7 +61,8 @@ class PlainWords:
     exact = True
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        return [sum(1 for _ in _PLAIN.finditer(text)) for text in texts]
+        words = [[_at_least(word, 1) for word in _PLAIN.findall(text)] for text in texts]
+        return [_with_blanks(text, sum(counts)) for text, counts in zip(texts, words, strict=True)]
 
 
 class Whole:
@@ -65,6 +75,9 @@ class Whole:
         self._tokenizer = tokenizer
 
     def counts(self, texts: Sequence[str]) -> list[int]:
+        return list(map(_with_blanks, texts, self._tokens(texts)))
+
+    def _tokens(self, texts: Sequence[str]) -> list[int]:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(encoding.ids) for encoding in encodings]
 
@@ -82,11 +95,24 @@ class ByWord(Whole):
         split = [_REMOVED.sub("", text).split() for text in texts]
         unknown = set(filterfalse(self._memo.__contains__, chain.from_iterable(split)))
         if unknown:
-            self._memo.update(zip(unknown, super().counts(list(unknown)), strict=True))
-        counts = [sum(map(self._memo.__getitem__, words)) for words in split]
+            self._memo.update(zip(unknown, map(_at_least, unknown, self._tokens(list(unknown))), strict=True))
+        words = (sum(map(self._memo.__getitem__, words)) for words in split)
+        counts = list(map(_with_blanks, texts, words))
         for word in unknown:
             if len(word) > MEMO_CHARS_MAX:
                 del self._memo[word]
         if len(self._memo) > MEMO_WORDS_MAX:
             self._memo.clear()
         return counts
+
+
+def _at_least(word: str, tokens: int) -> int:
+    size = len(word)
+    return max(tokens, size // (LONG_WORD_CHARS_A_TOKEN if size > WORD_CHARS_MAX else WORD_CHARS_A_TOKEN))
+
+
+def _with_blanks(text: str, tokens: int) -> int:
+    """Only long white space is text of its own; what has no more of it than any table is not searched."""
+    if len(text) <= BLANK_FROM + BLANK_SHARE * tokens:
+        return tokens
+    return tokens + sum(len(run) // BLANKS_A_TOKEN for run in _BLANKS.findall(text))
