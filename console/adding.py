@@ -1,5 +1,6 @@
 """`folio add`: which files, handing them over, and waiting until they are searchable."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -20,7 +21,6 @@ from console.session import Session
 from folio.settings import Settings
 from ingest.folder import chosen_files
 
-AGAIN = {"changed": " (new version)", "pending": " (it was on its way)"}
 LISTED_MAX = 20
 """Of more documents than these only those are listed that are not simply searchable."""
 
@@ -116,11 +116,21 @@ def line(result: Result) -> str:
         return f"{document}: {state}: {result['cause'] or 'error'}: {result['detail']}"
     if state == "queued":
         return f"{document}: acknowledged, not read yet"
-    again = AGAIN.get(result["outcome"], "")
+    again = _again(result)
     gaps = f", gaps: {_gaps(result['gaps'])}" if result["gaps"] else ""
     skipped = f" ({result['pages_skipped']:,} skipped)" if result.get("pages_skipped") else ""
     pages, chunks = summary.count(result["pages"], "page"), summary.count(result["chunks"], "chunk")
     return f"{document}: {state}{again}: {pages}{skipped}, {chunks}, {result['embedded']:,} embedded{gaps}"
+
+
+def _again(result: Result) -> str:
+    """What is new about a document that was there."""
+    if result["outcome"] == "pending":
+        return " (it was on its way)"
+    if result["outcome"] != "changed":
+        return ""
+    changes = " and ".join(result.get("changes") or ())
+    return f" (new version: {changes} changed)" if changes else " (tried again)"
 
 
 def put(session: Session, file: File, reading: Reading) -> Result:
@@ -160,7 +170,9 @@ def _from_stdin(scratch: Path, name: str | None, document: str | None) -> File:
     path = scratch / "stdin"
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-    return File(path, name or "stdin", document, "")
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return File(path, name or f"stdin-{sha256[:8]}", document, "")  # two texts are two documents
 
 
 def _under(path: Path, document: str | None, include: Sequence[str], exclude: Sequence[str]) -> list[File]:

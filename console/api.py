@@ -78,9 +78,11 @@ class Putting(BaseModel):
     metadata: str = ""
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Raises ValueError, which is answered with 422."""
-        found = json.loads(self.metadata or "{}")
+    def facts(self) -> dict[str, Any] | None:
+        """None: nothing is said, so what was said before stays. Raises ValueError, which is answered with 422."""
+        if not self.metadata:
+            return None
+        found = json.loads(self.metadata)
         if not isinstance(found, dict) or any(isinstance(value, dict | list) for value in found.values()):
             raise ValueError("metadata: a JSON object of texts, numbers and true or false is wanted")
         return found

@@ -46,6 +46,8 @@ def add(
 ) -> None:
     """Read documents until they are searchable. The same bytes with other pages or metadata are a new version.
 
+    Without --meta a document keeps the metadata that it has; --meta none takes them away.
+
     \b
     Examples:
       folio add report.pdf
@@ -144,7 +146,8 @@ def _reading(pages: str, meta: list[str] | None, password: str | None) -> Any:
         chosen = str(parse_pages(pages))
     except FolioError as error:
         raise typer.BadParameter(f"--pages: {error}") from None
-    return Reading(pages=chosen, metadata=metadata_of(meta), password=password_of(password))
+    metadata = {} if meta == ["none"] else metadata_of(meta) if meta else None
+    return Reading(pages=chosen, metadata=metadata, password=password_of(password))
 
 
 def _ask_for_passwords(adding: Any, *, ask: bool) -> None:
@@ -204,6 +207,11 @@ def _end_watch(watched: Any, summary: dict[str, Any], *, as_json: bool) -> None:
         print(line, file=sys.stderr if as_json else sys.stdout)
     if watched.known:
         say(f"{ending.count(watched.known, 'file')} already there, unchanged")
+    if watched.deleted:
+        names = ", ".join(watched.deleted[:3])
+        be = "was" if len(watched.deleted) == 1 else "were"
+        stay = "stays" if len(watched.deleted) == 1 else "stay"
+        say(f"{len(watched.deleted)} {be} deleted from the index and {stay} so ({names}): folio add puts them in again")
     if watched.failed_before:
         names = ", ".join(watched.failed_before[:3])
         say(f"{len(watched.failed_before)} of them failed before ({names}): folio add tries again")

@@ -19,10 +19,13 @@ BODY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a document is to be read, and what is said of it. The password shows in no representation."""
+    """How a document is to be read, and what is said of it; `metadata` None: what was said of it before stays.
+
+    The password shows in no representation.
+    """
 
     pages: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] | None = None
     password: str = field(default="", repr=False)
 
 
@@ -56,7 +59,7 @@ class Client:
         self, path: Path, *, name: str, document: str | None = None, uri: str = "", reading: Reading = AS_IT_IS
     ) -> dict[str, Any]:
         asked = {"name": name, "uri": uri, "document": document, "pages": reading.pages}
-        metadata = json.dumps(dict(reading.metadata)) if reading.metadata else ""
+        metadata = json.dumps(dict(reading.metadata)) if reading.metadata is not None else ""
         address = _address("/v1/documents", asked | {"metadata": metadata})
         return self._call("PUT", address, body=path, password=reading.password)
 

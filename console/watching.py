@@ -43,6 +43,8 @@ class Watching:
     summary: Sum = field(default_factory=Sum)
     known: int = 0
     """Files that the ledger knows as they are."""
+    deleted: list[str] = field(default_factory=list)
+    """Documents that were deleted while their files lie there: deleted ones stay so."""
     failed_before: list[str] = field(default_factory=list)
     left_alone: list[Path] = field(default_factory=list)
     unsettled: int = 0
@@ -52,7 +54,10 @@ class Watching:
     def run(self, tell: Callable[[Result], None], progress: Progress) -> dict[str, Any]:
         """Until Ctrl-C or SIGTERM, with `once` until what is there is settled. Returns the summary."""
         asyncio.run(self._run(tell, Following(self.session, self.settings, progress)))
-        return self.summary.after(time.monotonic() - self.began_s) | {"already_there": self.known}
+        return self.summary.after(time.monotonic() - self.began_s) | {
+            "already_there": self.known,
+            "deleted": len(self.deleted),
+        }
 
     async def _run(self, tell: Callable[[Result], None], following: Following) -> None:
         stop, interrupted = asyncio.Event(), asyncio.Event()
@@ -102,7 +107,6 @@ class Watching:
         file = file_at(path, problem=problem)
         try:
             if not problem and self._is_known(path, file.uri):
-                self.known += 1
                 return None
         except OSError:
             pass  # whatever it is, handing it over says it
@@ -113,21 +117,32 @@ class Watching:
         return result
 
     def _is_known(self, path: Path, uri: str) -> bool:
-        """Whether these bytes were added from here, to be read in the same way; failed or deleted ones stay so.
+        """Whether these bytes were added from here, to be read in the same way, and counts them; failed ones stay so.
+
+        Deleted ones do however they are asked for: somebody decided that.
 
         Hashing is cheaper than handing over, and a restart must not try for ever what cannot be read.
         """
-        asked = (self.reading.pages, dict(self.reading.metadata))
         before = [one for one in audit.find(self.settings.data / LEDGER_FILE, uri=uri) if one.sha256]
         if not before:
             return False
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        same = [one for one in before if one.sha256 == sha256 and (one.page_range, one.metadata) == asked]
+        gone = [one.document for one in before if one.sha256 == sha256 and one.state == "deleted"]
+        if gone:
+            self.deleted += gone
+            return True
+        same = [one for one in before if one.sha256 == sha256 and self._is_asked(one)]
         if any(one.cause == "encrypted" for one in same) and self.reading.password:
             return False
         self.failed_before += [one.document for one in same if one.state == "failed"]
-        return any(one.state not in audit.UNSETTLED for one in same)
+        settled = any(one.state not in audit.UNSETTLED for one in same)
+        self.known += settled
+        return settled
+
+    def _is_asked(self, one: audit.DocumentStatus) -> bool:
+        metadata = self.reading.metadata
+        return one.page_range == self.reading.pages and metadata in (None, one.metadata)
 
     def _settled(self, result: Result, tell: Callable[[Result], None]) -> None:
         self.summary.add(result)

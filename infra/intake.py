@@ -25,16 +25,21 @@ class Put:
     """What became of a document that was put in.
 
     `unchanged`: the same bytes are there already; `pending`: they are acknowledged and on their way.
+    `changes` says what a new version differs in: contents, pages, metadata; nothing when it is only tried again.
     """
 
     document: str
     version: int
     outcome: Literal["new", "changed", "unchanged", "pending"]
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a producer says of a document. `document` None: folio chooses an id from the name."""
+    """What a producer says of a document. `document` None: folio chooses an id from the name.
+
+    `metadata` None: what was said of it before stays.
+    """
 
     name: str
     document: str | None = None
@@ -76,7 +81,8 @@ class Intake:
             await self._ledger_has_read(named.document or _parts(named)[-1])
             document = named.document or self._free_id(named, sha256)
             before = audit.document(self._ledger_file, doc_of(named.tenant, document))
-            if before is not None and _same(before, sha256, pages, named.metadata or {}):
+            metadata = _kept(before) if named.metadata is None else named.metadata
+            if before is not None and _same(before, sha256, pages, metadata):
                 self._passwords.remember(before.doc, sha256, password, version=before.version)
                 return Put(document, before.version, "pending" if before.state in audit.UNSETTLED else "unchanged")
             upload = Upload(
@@ -85,11 +91,13 @@ class Intake:
                 name=named.name,
                 uri=named.uri,
                 size_bytes=size,
-                metadata=named.metadata or {},
+                metadata=metadata,
                 pages=pages,
             )
             version = await self._append_with(upload, password)
-            return Put(document, version, "new" if before is None or before.state == "deleted" else "changed")
+            if before is None or before.state == "deleted":
+                return Put(document, version, "new")
+            return Put(document, version, "changed", _changes(before, upload))
 
     async def delete(self, document: str, *, tenant: str = TENANT_DEFAULT) -> Put:
         """Record the deletion. Raises Unknown when there is no such document."""
@@ -183,6 +191,19 @@ def _same(before: audit.DocumentStatus, sha256: str, pages: str, metadata: dict[
     """Nothing would come of it: what is there, or on its way, was read from the same bytes in the same way."""
     asked = (before.sha256, before.page_range, before.metadata)
     return asked == (sha256, pages, metadata) and before.state not in ("deleted", "failed", "cancelled")
+
+
+def _kept(before: audit.DocumentStatus | None) -> dict[str, Any]:
+    return before.metadata if before is not None and before.state != "deleted" else {}
+
+
+def _changes(before: audit.DocumentStatus, upload: Upload) -> tuple[str, ...]:
+    differs = {
+        "contents": before.sha256 != upload.sha256,
+        "pages": before.page_range != upload.pages,
+        "metadata": before.metadata != upload.metadata,
+    }
+    return tuple(what for what, changed in differs.items() if changed)
 
 
 def _printable(part: str) -> str:

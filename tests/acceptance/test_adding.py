@@ -43,9 +43,25 @@ def test_metadata_is_kept_typed_and_makes_a_new_version(served: Desk, tmp_path: 
     added(served, str(path), *options)
     kept = {"year": 2024, "share": 0.5, "paid": True, "code": "007"}
     assert served.ok("status", "meta.pdf", "--json").json()["metadata"] == kept
-    assert "code=007  paid=True  share=0.5  year=2024" in served.ok("status").out
+    assert "code=007 paid=true share=0.5 year=2024" in served.ok("status").out
     assert added(served, str(path), *options)["outcome"] == "unchanged"
-    assert added(served, str(path), "--meta", "year=2025")["outcome"] == "changed"
+    assert added(served, str(path), "--meta", "year=2025")["changes"] == ["metadata"]
+    assert added(served, str(path))["outcome"] == "unchanged", "nothing said changes nothing"
+    report_pdf(path, pages=2, seed=8)
+    assert "(new version: contents changed)" in served.ok("add", str(path)).out
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "meta.pdf").write_bytes(path.read_bytes())
+    assert "1 file already there" in served.ok("watch", str(tmp_path / "copy"), "--once").err
+    before = served.ok("status", "meta.pdf", "--json").json()
+    assert (before["metadata"], before["uri"]) == ({"year": 2025}, path.as_uri())
+    assert added(served, str(path), "--meta", "none")["changes"] == ["metadata"]
+    assert served.ok("status", "meta.pdf", "--json").json()["metadata"] == {}
+
+
+def test_two_texts_from_stdin_are_two_documents(served: Desk) -> None:
+    names = {added(served, "-", stdin=text)["document"] for text in (b"The first text.", b"The second text.")}
+    assert len(names) == 2
+    assert all(name.startswith("stdin-") for name in names)
 
 
 def test_a_folder_is_filtered_and_one_bad_file_names_itself(served: Desk, tmp_path: Path) -> None:

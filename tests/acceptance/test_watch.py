@@ -50,7 +50,10 @@ def test_what_was_deleted_stays_deleted_while_its_file_lies_there(served: Desk, 
     once(served, tmp_path)
     served.ok("delete", "w-gone.txt")
     _, results, summary = once(served, tmp_path)
-    assert (results, summary["already_there"]) == ({}, 1)
+    assert (results, summary["already_there"], summary["deleted"]) == ({}, 0, 1)
+    said = served.folio("watch", str(tmp_path), "--once", "--meta", "via=w", *QUICK)
+    assert "1 was deleted from the index and stays so (w-gone.txt)" in said.err
+    assert "already there" not in said.err
     assert served.ok("add", str(path), "--json").json()["documents"][0]["outcome"] == "new", "unless somebody adds it"
 
 
