@@ -53,6 +53,8 @@ _LEVEL = re.compile(r"^#{2,6}(?=\s)", re.MULTILINE)
 _NO_SIGN = re.compile("[\x80-\x9f\ufffd\ue000-\uf8ff]")
 _QUOTED = re.compile(r"^(?:> ?)+", re.MULTILINE)
 _SIGNS = str.maketrans("‘’‚“”„‐‑‒–—−", "''''''------")  # noqa: RUF001  # they are what is replaced
+_BRACKET = re.compile(r"\\<(?=\w)")
+"""Text that says so is not a tag: `\\<table name>` must open no table."""
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!<>~$&])")
 
 Scores = dict[str, float | None]
@@ -120,7 +122,10 @@ def bare(markdown: str) -> str:
     text = _QUOTED.sub("", _PICTURE.sub(" ", _COMMENT.sub(" ", markdown)).translate(_SIGNS).replace('"', "'"))
     text = _LEVEL.sub("#", _LEADERS.sub("", without_spans(text)))
     pieces = re.split(r"(<table.*?</table>)", _TAG.sub("", _BREAK.sub(" ", text)), flags=re.DOTALL)
-    text = "".join(piece if at % 2 else _ESCAPE.sub(r"\1", unescape(piece)) for at, piece in enumerate(pieces))
+    pieces = [
+        piece if at % 2 else _ESCAPE.sub(r"\1", unescape(_BRACKET.sub("< ", piece))) for at, piece in enumerate(pieces)
+    ]
+    text = "".join(pieces)
     return _EMPHASIS.sub(r"\2", _EMPHASIS.sub(r"\2", text))
 
 

@@ -19,6 +19,7 @@ SPACE_EMS = 0.15
 _SAME_LINE = 0.5
 _NOTE_SIZE = 0.85
 _END_SLACK = 0.15
+_ECHO_SLACK = 0.1
 _DROP_CAP, _DROP_CAPS_MAX = 1.6, 20
 _GUTTER_EMS = 0.7
 _GUTTER_CROSSED_AT_ONCE = 0.06
@@ -34,6 +35,7 @@ class Line:
     """A run of text on one baseline, without a wide gap in it.
 
     `pieces`: what it was joined of, when of several. `noted`: it begins with a raised or small mark, as a footnote.
+    `label`: it stands in a box of a diagram.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Line:
     mono: bool = False
     font: str = ""
     noted: bool = False
+    label: bool = False
     pieces: tuple[tuple[str, Rect], ...] = ()
 
 
@@ -65,7 +68,33 @@ def lines_of(runs: Sequence[Sequence[Span]]) -> list[Line]:
             if line.text.strip(LEADER) and at not in seen:
                 seen.add(at)
                 _append(lines, line)
-    return _with_drop_caps(lines)
+    return _with_drop_caps(_without_echoes(lines))
+
+
+def _without_echoes(lines: list[Line]) -> list[Line]:
+    """Some letters of a line drawn twice, at their places in it, are no line of their own."""
+    rows: dict[int, list[Line]] = {}
+    for line in lines:
+        rows.setdefault(round(line.box[1]), []).append(line)
+    echoes = {
+        id(line)
+        for row in rows.values()
+        if len(row) > 1
+        for line in row
+        if any(_is_echo(line, other) for other in row if other is not line)
+    }
+    return [line for line in lines if id(line) not in echoes] if echoes else lines
+
+
+def _is_echo(line: Line, whole: Line) -> bool:
+    if (
+        not whole.box[0] - 1 <= line.box[0] < line.box[2] <= whole.box[2] + 1
+        or abs(line.size - whole.size) > _ECHO_SLACK
+    ):
+        return False
+    letters = iter(whole.text)
+    inked = line.text.replace(" ", "")
+    return len(inked) < len(whole.text.replace(" ", "")) and all(letter in letters for letter in inked)
 
 
 def _with_drop_caps(lines: list[Line]) -> list[Line]:
@@ -113,6 +142,7 @@ def _append(lines: list[Line], line: Line) -> None:
             bold=first.bold and second.bold,
             mono=first.mono and second.mono,
             font=longer.font,
+            label=first.label and second.label,
             noted=first.noted or first.size < _NOTE_SIZE * second.size,
             pieces=pieces_of(first) + pieces_of(second),
         )
@@ -186,6 +216,7 @@ def _line(spans: Sequence[Span]) -> Line:
         bold=all(span.bold for span in inked),
         mono=all(span.mono for span in inked),
         font=longest.font,
+        label=all(span.label for span in inked),
         noted=len(spans) > 1 and (spans[0].raised or spans[0].size < _NOTE_SIZE * longest.size),
         pieces=tuple((span.text, span.box) for span in spans) if len(spans) > 1 else (),
     )

@@ -17,6 +17,7 @@ from ingest.table_cells import written as written_table
 
 _STRUCTURE = re.compile(r"^(?:#{1,6}(?=\s|$)|[-+*](?=\s|$)|>|\||<|```|~~~|(?:[-*_=]\s*){3,}$|=+$)")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+_TAG_LIKE = re.compile(r"(?<!\\)<(?=[A-Za-z/!?])")
 _LINK_LIKE = re.compile(r"\](?=\()")
 _BLANK_LINE_EMS = 1.9
 _HYPHENED = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010](?=\W?$)")
@@ -148,6 +149,8 @@ def escaped(text: str) -> str:
     """Literal text that Markdown would take for structure gets a backslash; nothing else is touched."""
     if "](" in text:
         text = _LINK_LIKE.sub("\\]", text)
+    if "<" in text:
+        text = _TAG_LIKE.sub(r"\\<", text)
     if _STRUCTURE.match(text):
         return "\\" + text
     return _NUMBERED.sub(r"\1\\\2", text)

@@ -76,7 +76,7 @@ class MuPdf:
                 if block["stroked"] and not block["isrect"]:
                     sheet.curves.append(box)
                 else:
-                    sheet.draw(box, block["color"], stroked=block["stroked"])
+                    sheet.draw(box, block["color"], stroked=block["stroked"], bent=not block["isrect"])
         _add_pictures(sheet, opened.get_bboxlog(), turn)
         if not sheet.inked:
             self._refuse_broken(opened, pymupdf.TOOLS.mupdf_warnings())
@@ -144,10 +144,11 @@ def _trimmed(block: dict[str, Any]) -> Rect:
 
 
 def _add_pictures(sheet: Sheet, painted: list[tuple[str, Rect]], turn: Turn) -> None:
-    texts = sum(kind in ("fill-text", "stroke-text") for kind, _ in painted)
-    before = 0
+    """Texts count by their area: one run of them may be nearly all of a page."""
+    texts = sum(area(box) for kind, box in painted if kind in ("fill-text", "stroke-text"))
+    before = 0.0
     sheet.inked = bool(painted)
     for kind, box in painted:
-        before += kind in ("fill-text", "stroke-text")
+        before += area(box) if kind in ("fill-text", "stroke-text") else 0.0
         if kind in ("fill-image", "fill-imgmask") and area(box) > 0:
             sheet.pictures.append(Picture(turn.box(box), covers_text=before * 2 > texts))

@@ -159,7 +159,8 @@ def _add_path(sheet: Sheet, path: Any, turn: Turn) -> None:
     segments = raw.FPDFPath_CountSegments(path)
     box = turn.box(*_on_page(path))
     if fill.value:
-        sheet.draw(box, red << 16 | green << 8 | blue, stroked=False)
+        whole = segments in _FRAME_EDGES and all(map(_is_straight, _edges(path, segments, turn)))
+        sheet.draw(box, red << 16 | green << 8 | blue, stroked=False, bent=not whole)
     if stroke.value:
         _add_stroke(sheet, list(_edges(path, segments, turn)) if segments <= _SEGMENTS_MAX else [], box)
 

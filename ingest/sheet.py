@@ -16,6 +16,7 @@ class Span:
     """Characters of one font in one colour on one line. `painted` is False for text that leaves no ink.
 
     `vertical`: its letters stand upright, one below the other. `raised`: set above the line, as a footnote's mark.
+    `label`: in a box of a diagram.
     """
 
     text: str
@@ -28,6 +29,7 @@ class Span:
     upright: bool = True
     vertical: bool = False
     raised: bool = False
+    label: bool = False
     font: str = ""
 
 
@@ -43,6 +45,7 @@ class Picture:
 class Sheet:
     """What the reader needs to know of a page. `lines` are in the engine's order; `inked`: something is painted.
 
+    `bent`: which fills are of no rectangle, so that their box may hold bare paper.
     `curves` are stroked paths that bend or slant: parts of a drawing, never of a table; `frames` drawn rectangles.
     `links` are boxes with their addresses, `outline` the bookmarks that point here: level and title. `following`
     reads the next page, if any.
@@ -53,6 +56,7 @@ class Sheet:
     lines: list[list[Span]] = field(default_factory=list)
     rules: list[Rect] = field(default_factory=list)
     fills: list[tuple[Rect, int]] = field(default_factory=list)
+    bent: set[int] = field(default_factory=set)
     curves: list[Rect] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     frames: list[Rect] = field(default_factory=list)
@@ -62,7 +66,7 @@ class Sheet:
     outline: list[tuple[int, str]] = field(default_factory=list)
     following: Callable[[], "Sheet | None"] = field(default=lambda: None, repr=False)
 
-    def draw(self, box: Rect, colour: int, *, stroked: bool) -> None:
+    def draw(self, box: Rect, colour: int, *, stroked: bool, bent: bool = False) -> None:
         """Note a drawn line or rectangle: thin ones rule, stroked ones rule with their four edges."""
         left, top, right, bottom = box
         if min(right - left, bottom - top) <= RULE_POINTS_MAX:
@@ -76,7 +80,18 @@ class Sheet:
                 (right, top, right, bottom),
             ]
         else:
+            if bent or self._is_inlaid(box, colour):
+                self.bent.add(len(self.fills))
             self.fills.append((box, colour))
+
+    def _is_inlaid(self, box: Rect, colour: int) -> bool:
+        """An outline may be told as two rectangles of one colour, one in the other: then the outer is none either."""
+        outer, before = self.fills[-1] if self.fills else (box, None)
+        inside = outer[0] < box[0] and outer[1] < box[1] and box[2] < outer[2] and box[3] < outer[3]
+        if before == colour and inside:
+            self.bent.add(len(self.fills) - 1)
+            return True
+        return False
 
 
 def union(one: Rect, other: Rect) -> Rect:

@@ -169,7 +169,13 @@ class Styles:
 
     def _may_be_heading(self, line: Line) -> bool:
         text = line.text
-        if len(text) > HEADING_CHARS_MAX or self.is_code(line) or _FORMULA.search(text) or BULLET.match(text):
+        if (
+            len(text) > HEADING_CHARS_MAX
+            or line.label
+            or self.is_code(line)
+            or _FORMULA.search(text)
+            or BULLET.match(text)
+        ):
             return False
         letters = sum(letter.isalpha() for letter in text)
         inked = len(text) - text.count(" ")

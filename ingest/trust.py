@@ -1,6 +1,7 @@
 """Whether a page's text layer is what a person sees on the page, or must be read from its picture."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from ingest.meaning import is_meaningless
 from ingest.sheet import WHITE, Sheet, Span, area, centre, clipped, holds
@@ -35,7 +36,7 @@ def judge(sheet: Sheet) -> Verdict:
         shown = []
         for span in run:
             if _visible(span, sheet):
-                shown.append(span)
+                shown.append(_as_label(span, sheet))
             else:
                 hidden += _inked(span.text)
         lines.append(shown)
@@ -70,10 +71,28 @@ def _visible(span: Span, sheet: Sheet) -> bool:
     x, y = centre(span.box)
     if not span.painted or not (0 <= x <= sheet.width and 0 <= y <= sheet.height):
         return False
-    beneath = next((colour for box, colour in reversed(sheet.fills[-_FILLS_MAX:]) if holds(box, x, y)), WHITE)
-    if _distance(span.colour, beneath) >= _CONTRAST_MIN:
+    if any(_distance(span.colour, colour) >= _CONTRAST_MIN for colour in _beneath(sheet, x, y)):
         return True
     return any(holds(picture.box, x, y) for picture in sheet.pictures)
+
+
+def _as_label(span: Span, sheet: Sheet) -> Span:
+    """Words in a drawn outline of their own colour, as the boxes of a diagram have."""
+    if not sheet.bent:
+        return span
+    nearest = next(_beneath(sheet, *centre(span.box)))
+    return replace(span, label=True) if _distance(span.colour, nearest) < _CONTRAST_MIN else span
+
+
+def _beneath(sheet: Sheet, x: float, y: float) -> Iterator[int]:
+    """What the text may lie on: the last rectangle there, and any shape after it, which may leave the place bare."""
+    for at in range(len(sheet.fills) - 1, max(-1, len(sheet.fills) - 1 - _FILLS_MAX), -1):
+        box, colour = sheet.fills[at]
+        if holds(box, x, y):
+            yield colour
+            if at not in sheet.bent:
+                return
+    yield WHITE
 
 
 def _distance(one: int, other: int) -> int:

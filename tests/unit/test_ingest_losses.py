@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from ingest.mupdf import MuPdf
@@ -65,3 +67,37 @@ def test_a_running_head_stays_one_on_a_page_without_text(engine: Engine, tmp_pat
     pages = read(engine, make.pdf(tmp_path / "a.pdf", *drawn))
     assert [len(said(page)) for page in pages] == [1, 1, 0]
     assert said(pages[2], furniture=True) == ["Report of the harbour", "3"]
+
+
+def test_words_in_a_drawn_outline_of_their_colour_are_visible_and_no_headings(engine: Engine, tmp_path: Path) -> None:
+    def page(canvas: Canvas) -> None:
+        make.prose(canvas, top=700)
+        outline = canvas.beginPath()
+        outline.rect(60, 400, 300, 40)
+        outline.rect(62, 402, 296, 36)
+        canvas.drawPath(outline, fill=1, stroke=0, fillMode=0)
+        canvas.setFont("Helvetica-Bold", 12)
+        canvas.drawString(80, 415, "CREATE VIEW <table name>")
+        canvas.setFont("Helvetica", 10)
+        canvas.drawString(80, 300, "Specifies the view")
+        canvas.drawString(80, 300, "S")
+        canvas.rect(60, 100, 300, 40, fill=1, stroke=0)
+        canvas.drawString(80, 115, "Black words on black ground")
+
+    (found,) = read(engine, make.pdf(tmp_path / "a.pdf", page))
+    assert said(found)[1:] == ["CREATE VIEW \\<table name>", "Specifies the view"]
+    assert found.hidden
+    assert {block["kind"] for block in found.blocks} == {"paragraph"}
+
+
+def test_a_scan_over_its_search_layer_is_read_by_ocr_though_its_foot_is_typed(engine: Engine, tmp_path: Path) -> None:
+    def page(canvas: Canvas) -> None:
+        canvas.setFillGray(1)
+        make.prose(canvas, lines=30)
+        canvas.drawImage(ImageReader(Image.new("L", (60, 80), 240)), 0, 0, width=595, height=842)
+        canvas.setFillGray(0)
+        for at, text in enumerate(["Digitised", "by the", "library", "of the", "port"]):
+            canvas.drawString(72 + 60 * at, 20, text)
+
+    (found,) = read(engine, make.pdf(tmp_path / "a.pdf", page))
+    assert (found.trusted, found.detail) == (False, "a picture fills the page")
