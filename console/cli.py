@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from console.options import (
     settings_of,
     take_password,
 )
+from folio import __version__
 from folio.errors import FolioError, SettingsError
 
 COMMANDS = (cli_adding.add, cli_adding.watch, cli_reading.search)
@@ -73,9 +75,28 @@ def _end(sentence: str, code: Exit) -> None:
     sys.exit(int(code))
 
 
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        print(f"folio {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=lambda wanted: _version(wanted=wanted), help="Say which folio this is."
+        ),
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
 @app.command()
 def status(
     document: Annotated[str | None, typer.Argument(help="One document: shows every page.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Deleted documents too.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,6 +105,7 @@ def status(
     \b
     Examples:
       folio status
+      folio status --all
       folio status report.pdf --json
     """
     from console.show import print_document, print_documents
@@ -97,7 +119,10 @@ def status(
         _rebuild_ledger(settings)
     if document is None:
         known = audit.documents(ledger)
-        print_json({"documents": [one.model_dump(mode="json") for one in known]}) if as_json else print_documents(known)
+        if as_json:
+            print_json({"documents": [one.model_dump(mode="json") for one in known]})
+        else:
+            print_documents(known, every=every)
         return
     try:
         one = audit.document(ledger, doc_of(TENANT_DEFAULT, document))
@@ -110,28 +135,40 @@ def status(
 
 @app.command()
 def delete(
-    document: Annotated[str, typer.Argument(help="Document id, as folio status shows it.")],
+    documents: Annotated[list[str], typer.Argument(metavar="DOC...", help="Document ids, as folio status shows them.")],
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a document from the index; its passages are gone when the command returns.
+    """Delete documents from the index; their passages are gone when the command returns.
 
     \b
-    Example:
+    Examples:
       folio delete report.pdf
+      folio delete report.pdf letter.pdf
     """
+    from console.client import Client, Refused
     from console.following import wait_until_settled
     from console.session import open_session
 
     settings = settings_of(data)
     must_exist(settings.data)
+    asked, wrong = [], []
     with open_session(settings, warm=False) as session:
-        done = session.call(lambda client: client.delete(document))
-        (result,) = wait_until_settled(session, settings, [done], talk=False)
+        for document in dict.fromkeys(documents):
+            try:
+                asked.append(session.call(partial(Client.delete, document=document)))
+            except Refused as error:
+                wrong.append({"document": document, "state": "refused", "detail": str(error)})
+        results = wait_until_settled(session, settings, asked, talk=False)
     if as_json:
-        print_json(result)
+        print_json(results[0] if len(documents) == 1 and results else {"documents": [*results, *wrong]})
     else:
-        print(f"{document}: deleted")
+        for result in results:
+            print(f"{result['document']}: deleted")
+    for one in wrong:
+        print(f"folio: {one['detail']}", file=sys.stderr)
+    if wrong:
+        raise typer.Exit(Exit.PARTIAL if results else Exit.ERROR)
 
 
 @app.command()

@@ -60,9 +60,8 @@ def search(
       folio search "PS-4471" --mode lexical --neighbours 1
     """
     from console.asked import kinds_of, metadata_of, moment_of, span_of
-    from console.reading import remember
+    from console.finding import find
     from console.session import open_session
-    from console.show import print_hits
     from folio.records import Filters, Question
 
     settings = settings_of(data)
@@ -88,16 +87,27 @@ def search(
         filters=filters,
         neighbours=neighbours,
         section=section,
-        explain=explain,
+        explain=True,  # how a hit was found is said of each; all of it only where it was asked for
     )
     must_exist(settings.data)
     with open_session(settings) as session:
-        answer = session.call(lambda client: client.search(asked))
-    remember(settings.data, question, answer["hits"])
+        answer = find(session, settings, asked)
     if as_json:
-        print_json(answer)
-        return
-    print_hits(answer["hits"], question, filtered=filters != Filters())
+        print_json(answer if explain else _unexplained(answer))
+    else:
+        _print_found(answer, question, filtered=filters != Filters(), explain=explain)
+
+
+def _unexplained(answer: dict[str, Any]) -> dict[str, Any]:
+    return answer | {"hits": [hit | {"explanation": None} for hit in answer["hits"]]}
+
+
+def _print_found(answer: dict[str, Any], question: str, *, filtered: bool, explain: bool) -> None:
+    from console.show import is_far_off, print_hits
+
+    print_hits(answer["hits"], question, filtered=filtered, explain=explain)
+    if is_far_off(answer["hits"], question):
+        say("note: no passage has a word of the question: these are the nearest in meaning, however far that is")
     if answer["note"]:
         say(f"note: {answer['note']}")
 

@@ -1,42 +1,67 @@
 """Answers as people read them: passages, documents, pages, settings."""
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from console.passages import passage
+from console.numbers import count
+from console.passages import passage, telling, words
 from ledger.audit import DocumentStatus, PageStatus
 
 SECTION_LINES_MAX = 40
+REMARK_CHARS_MAX = 110
 
 
-def print_hits(hits: Sequence[dict[str, Any]], question: str, *, filtered: bool = False) -> None:
+def print_hits(hits: Sequence[dict[str, Any]], question: str, *, filtered: bool = False, explain: bool = False) -> None:
+    """Every hit must carry its explanation; `explain` shows all of it."""
     if not hits:
         why = "the filters let nothing through" if filtered else "folio status shows which documents are searchable"
         print(f"nothing found: {why}")
     for number, hit in enumerate(hits, start=1):
-        print(f"{number}. {where(hit)}   score {hit['score']:.3f}")
+        print(f"{number}. {where(hit)}   {found_by(hit['explanation'])}")
+        if explain:
+            print(f"   found: {explained(hit['explanation'])}")
         for line in body(hit, question):
             print(f"   {line}".rstrip())
         print()
 
 
+def found_by(how: Mapping[str, Any]) -> str:
+    """`by meaning and words`: which of the two lists had it. A fused score says nothing to a person."""
+    names = {"meaning": how.get("dense_rank"), "words": how.get("lexical_rank")}
+    return f"by {' and '.join(name for name, rank in names.items() if rank is not None)}"
+
+
+def is_far_off(hits: Sequence[dict[str, Any]], question: str) -> bool:
+    """True when no hit has a word of the question that tells anything: nearest in meaning, however far that is."""
+    return bool(hits and telling(words(question))) and not any(
+        telling(term.lower() for term in hit["explanation"].get("terms", ())) for hit in hits
+    )
+
+
 def body(hit: dict[str, Any], question: str) -> Iterator[str]:
-    """What stands below a hit's first line: how it was found if that was asked, its heading, the text around it."""
-    if hit.get("explanation"):
-        yield f"found: {explained(hit['explanation'])}"
+    """What stands below a hit's first line: its heading, what was said of it, the text around it."""
     if hit["headings"]:
         yield " > ".join(hit["headings"])
     if hit.get("metadata"):
-        yield "  ".join(f"{key}={value}" for key, value in sorted(hit["metadata"].items()))
+        yield facts(hit["metadata"])
     if hit.get("section"):
         yield from passage(hit["section"], question, lines_max=SECTION_LINES_MAX)
     else:
         yield from (f"· {line}" for line in passage(hit.get("before", ""), question))
-        yield from passage(hit["text"], question)
+        yield from passage(_below_heading(hit), question)
         yield from (f"· {line}" for line in passage(hit.get("after", ""), question))
     if hit["flags"]:
         yield f"note: {', '.join(hit['flags'])}"
+
+
+def _below_heading(hit: dict[str, Any]) -> str:
+    """The text without a first line that the heading path has just said."""
+    first, _, rest = hit["text"].partition("\n")
+    said_already = hit["headings"] and rest.strip() and first.strip("# ") == hit["headings"][-1]
+    return str(rest if said_already else hit["text"])
 
 
 def explained(how: dict[str, Any]) -> str:
@@ -68,26 +93,58 @@ def box(hit: dict[str, Any]) -> str:
     return f"  box {left:.2f},{top:.2f}-{right:.2f},{bottom:.2f}"
 
 
-def print_documents(documents: Sequence[DocumentStatus]) -> None:
+def print_documents(documents: Sequence[DocumentStatus], *, every: bool = False) -> None:
+    """A table and a line of sums; what was deleted only with `every`."""
     if not documents:
         print("no documents yet: folio add FILE")
         return
-    width = max(len(one.document) for one in documents)
-    print(f"{'document':{width}}  {'state':21}  {'pages':>13}  {'chunks':>7}  remarks")
-    for one in documents:
+    shown = [one for one in documents if every or one.state != "deleted"]
+    width = max((cells(one.document) for one in shown), default=0)
+    if shown:
+        print(f"{padded('document', width)}  {'state':21}  {'pages':>13}  {'chunks':>7}  remarks")
+    for one in shown:
         read = one.pages_ok + one.pages_failed
         wanted = one.page_count - one.pages_skipped if one.page_count else None
         pages = f"{read:,} of {wanted:,}" if wanted is not None else f"{read:,}"
-        print(f"{one.document:{width}}  {one.state:21}  {pages:>13}  {one.chunks:>7,}  {remarks(one)}".rstrip())
+        row = f"{padded(one.document, width)}  {one.state:21}  {pages:>13}  {one.chunks:>7,}"
+        print(f"{row}  {cut(remarks(one))}".rstrip())
+    print(total(documents))
+
+
+def total(documents: Sequence[DocumentStatus]) -> str:
+    """`6 documents: 5 searchable, 1 failed; 14 pages read, 32 chunks; 1 more deleted (--all shows them)`."""
+    there = [one for one in documents if one.state != "deleted"]
+    states = ", ".join(f"{number:,} {state}" for state, number in Counter(one.state for one in there).most_common())
+    read, chunks = sum(one.pages_ok for one in there), sum(one.chunks for one in there)
+    parts = [f"{count(len(there), 'document')}{': ' if states else ''}{states}"]
+    parts += [f"{count(read, 'page')} read, {count(chunks, 'chunk')}"] if read else []
+    gone = len(documents) - len(there)
+    return "; ".join([*parts, *([f"{gone:,} more deleted (--all shows them)"] if gone else [])])
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal a text fills: an ideograph two, a combining mark none."""
+    return sum((unicodedata.east_asian_width(one) in "WF") + (not unicodedata.combining(one)) for one in text)
+
+
+def padded(text: str, width: int) -> str:
+    return text + " " * (width - cells(text))
+
+
+def cut(text: str) -> str:
+    """One line, and not a long one: folio status DOC shows all of it."""
+    line = " ".join(text.split())
+    return line if len(line) <= REMARK_CHARS_MAX else f"{line[: REMARK_CHARS_MAX - 1].rstrip()}…"
 
 
 def print_document(one: DocumentStatus) -> None:
     revision = f", revision {one.revision}" if one.revision else ""
-    print(f"{one.document}: {one.state}, version {one.version}{revision}, {one.chunks:,} chunks")
+    print(f"{one.document}: {one.state}, version {one.version}{revision}, {count(one.chunks, 'chunk')}")
     if one.cause:
         print(f"  {one.cause}: {one.detail or one.sentence}")
     if one.page_range:
-        print(f"  only pages {one.page_range} were asked for: {one.pages_skipped:,} of {one.page_count or 0:,} skipped")
+        left_out = f": {one.pages_skipped:,} of {one.page_count:,} skipped" if one.page_count else ""
+        print(f"  only pages {one.page_range} were asked for{left_out}")
     if one.metadata:
         print(f"  metadata: {facts(one.metadata)}")
     if one.uri:
@@ -104,7 +161,12 @@ def remarks(one: DocumentStatus) -> str:
 
 
 def facts(metadata: Mapping[str, Any]) -> str:
-    return "  ".join(f"{key}={value}" for key, value in sorted(metadata.items()))
+    """As --meta takes them: true, not True."""
+    return "  ".join(f"{key}={_value(value)}" for key, value in sorted(metadata.items()))
+
+
+def _value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def page_lines(pages: Sequence[PageStatus]) -> Iterator[str]:
@@ -125,9 +187,13 @@ def page_words(page: PageStatus) -> str:
 
 
 def print_settings(rows: Sequence[dict[str, str]]) -> None:
+    """Each with its origin and meaning, and then how one is set."""
     key_width = max(len(row["key"]) for row in rows)
     value_width = max(len(row["value"]) for row in rows)
     for row in rows:
         print(
             f"{row['key']:{key_width}}  {row['value']:{value_width}}  {row['origin']:12}  {row['description']}".rstrip()
         )
+    print()
+    print("to set one: an environment variable, or the file folio.toml in the folder where folio is started;")
+    print('  ocr.engine is FOLIO_OCR__ENGINE=..., or engine = "..." under [ocr]; a variable wins over the file')

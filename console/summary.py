@@ -5,8 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from console.following import BAD, Result
+from console.numbers import count
 from console.pace import duration
 from folio.errors import Cause
+
+__all__ = ["Sum", "count", "lines", "next_step", "quoted", "sentence", "summed"]
 
 NAMED_MAX = 3
 KINDS = ("born_digital", "scanned", "skipped", "failed")
@@ -99,10 +102,6 @@ def sentence(cause: str) -> str:
         return Cause(cause).sentence
     except ValueError:
         return "The file cannot be read from where it lies." if cause == "unreadable" else "It was refused."
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _causes(one: Result) -> list[str]:

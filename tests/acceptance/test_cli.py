@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from folio import __version__
 from folio.records import Hit
 from tests.acceptance.conftest import Desk
 from tests.pages import blank_pdf, encrypted_pdf, report_pdf
@@ -154,6 +155,23 @@ def test_config_show_says_where_values_come_from(desk: Desk) -> None:
     shown = desk.ok("config", "show", "--json").json()
     assert shown["ingest.pages_max"] == {"value": "7", "origin": "environment"}
     assert shown["ocr.engine"]["origin"] == "default"
+
+
+def test_a_folio_says_which_it_is(desk: Desk) -> None:
+    assert desk.ok("--version").out == f"folio {__version__}\n"
+
+
+def test_several_documents_are_deleted_and_hidden(desk: Desk, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text(f"The text of {name}.\n")
+    desk.ok("add", *(str(tmp_path / name) for name in ("a.txt", "b.txt", "c.txt")))
+    ran = desk.folio("delete", "a.txt", "nosuch.txt", "b.txt")
+    assert (ran.code, "nosuch.txt" in ran.err) == (3, True), "one that is unknown keeps nobody else"
+    assert ran.out.splitlines() == ["a.txt: deleted", "b.txt: deleted"]
+    table = desk.ok("status").out
+    assert "a.txt" not in table
+    assert "1 document: 1 searchable" in table
+    assert "a.txt" in desk.ok("status", "--all").out
 
 
 def test_commands_that_embed_nothing_import_nothing_heavy() -> None:

@@ -81,6 +81,25 @@ def test_a_hit_says_how_it_was_found_and_what_stands_around_it(library: Desk) ->
     assert "Lights" in library.ok("search", "lighthouse keeper", "--section", "-k", "1").out
 
 
+def test_a_search_names_what_does_not_exist_and_what_is_far_off(library: Desk) -> None:
+    ran = library.folio("search", "pump", "--document", "nosuch.pdf")
+    assert (ran.code, "there is no document 'nosuch.pdf'" in ran.err) == (1, True)
+    assert "nearest in meaning" in library.ok("search", "zebra").err
+    found = library.ok("search", "PS-4471")
+    assert "nearest in meaning" not in found.err
+    assert "and words" in found.out.splitlines()[0]
+    assert library.search("PS-4471", "-k", "1")[0]["explanation"] is None, "asked for with --explain only"
+
+
+def test_an_index_for_another_embedder_is_filled_before_it_is_asked(desk: Desk, tmp_path: Path) -> None:
+    desk.ok("add", str(report_pdf(tmp_path / "a.pdf", pages=1, special={1: "Alpha is the first letter."})))
+    desk.environment["FOLIO_INDEXER__EMBEDDER"] = "none"
+    first = desk.ok("search", "alpha letter", "-k", "1")
+    assert "Alpha" in first.out
+    assert "filling the index" in first.err
+    assert "filling" not in desk.ok("search", "alpha letter").err, "once"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

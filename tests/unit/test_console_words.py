@@ -11,9 +11,10 @@ from console.following import NOTHING, Result
 from console.pace import Counts, Pace
 from console.progress import Progress, bar, current, headline, in_line
 from console.reading import hit_of, marks_of, remember
-from console.show import body, explained, page_lines
+from console.show import body, explained, found_by, is_far_off, page_lines, print_document, print_documents
 from folio.errors import Cause, FolioError
-from ledger.audit import PageStatus
+from folio.ids import Doc
+from ledger.audit import DocumentStatus, PageStatus
 
 
 def result(document: str, state: str, **more: Any) -> Result:
@@ -114,6 +115,58 @@ def test_runs_of_equal_pages_are_one_line() -> None:
 def test_an_explanation_names_both_lists() -> None:
     how = {"dense_rank": 2, "dense_score": 0.6123, "lexical_rank": None, "lexical_score": None, "terms": ["pump"]}
     assert explained(how) == "by meaning: rank 2 (0.612); by words: not among the candidates; shared: pump"
+
+
+def hit_with(*terms: str, **ranks: int) -> dict[str, Any]:
+    return {"explanation": {"terms": terms, **ranks}}
+
+
+def test_a_hit_says_which_list_had_it() -> None:
+    assert found_by({"dense_rank": 1, "lexical_rank": 3}) == "by meaning and words"
+    assert found_by({"dense_rank": None, "lexical_rank": 1}) == "by words"
+
+
+def test_hits_without_a_telling_word_of_the_question_are_called_far_off() -> None:
+    asked = "What is the price of zebras?"
+    assert is_far_off([hit_with("the", "of", dense_rank=1)], asked)
+    assert not is_far_off([hit_with("the"), hit_with("Price")], asked)
+    assert not is_far_off([hit_with()], "what is that"), "a question that names nothing shares nothing either"
+    assert not is_far_off([], asked)
+
+
+def test_a_heading_is_said_once() -> None:
+    hit = {"headings": ["Pumps", "Seals"], "text": "## Seals\n\nThey leak.", "flags": [], "metadata": {"paid": True}}
+    assert list(body(hit, "seals")) == ["Pumps > Seals", "paid=true", "They leak."]
+    assert list(body(hit | {"text": "Seals"}, "seals"))[-1] == "Seals"
+
+
+def document(name: str, state: Any, **more: Any) -> DocumentStatus:
+    return DocumentStatus(doc=Doc(f"default/{name}"), document=name, version=1, state=state, added_ms=1, **more)
+
+
+def test_the_table_of_documents_is_aligned_short_and_summed(capsys: pytest.CaptureFixture[str]) -> None:
+    known = [
+        document("保修手册.pdf", "searchable", pages_ok=1, page_count=1, chunks=1),
+        document("long.pdf", "failed", cause=Cause.CORRUPT, detail="it broke\n" * 40),
+        document("gone.pdf", "deleted", chunks=0),
+    ]
+    print_documents(known)
+    head, first, second, total = capsys.readouterr().out.splitlines()
+    column = head.index("state")
+    assert first.index("searchable") == column - 4, "four ideographs fill eight columns"
+    assert second.index("failed") == column
+    assert second.endswith("…")
+    assert len(second) < 200
+    assert total == "2 documents: 1 searchable, 1 failed; 1 page read, 1 chunk; 1 more deleted (--all shows them)"
+    print_documents(known, every=True)
+    assert "gone.pdf" in capsys.readouterr().out
+
+
+def test_of_a_failed_document_nothing_is_counted_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    print_document(document("bad.pdf", "failed", cause=Cause.PAGE_MISSING, detail="It has 3.", page_range="9"))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].endswith("0 chunks")
+    assert said[2] == "  only pages 9 were asked for"
 
 
 def test_context_is_told_apart_from_the_passage() -> None:
