@@ -30,6 +30,8 @@ _LONG_LINE_CHARS = 20
 _BOLD_SIZE_MIN = 0.95
 _CAPS_LETTERS_MIN = 4
 _CAPS_CHARS_MAX = 60
+_CAPS_SHARE = 0.9
+_NO_ENDS = (".", ",", ":", ";", "\u3002", "\uff0c", "\uff1a", "\uff1b")
 HEADING_CHARS_MAX = 200
 _BOLD_CHARS_MAX = 120
 _LETTERS_SHARE_MIN = 0.5
@@ -185,7 +187,7 @@ class Styles:
         if not line.bold or self._kinds["bold"] > _USUAL_SHARE * max(self._kinds["weighed"], _WEIGHED_MIN):
             return False
         fits = line.size >= _BOLD_SIZE_MIN * self._body and len(line.text) <= _BOLD_CHARS_MAX
-        return fits and not bare(line.text).endswith((".", ",", ":", ";"))
+        return fits and not bare(line.text).endswith(_NO_ENDS)
 
     def _is_set_apart(self, line: Line, standing: Standing) -> bool:
         """In a font that running text seldom has, italics for one; where one was a heading, others are."""
@@ -196,7 +198,7 @@ class Styles:
         if not rare or line.size < _BOLD_SIZE_MIN * self._body or len(line.text) > _SET_APART_CHARS_MAX:
             return False
         text = bare(line.text)
-        fits = not (text.endswith((".", ",", ":", ";", "?", "!")) or text[:1].islower() or _CODE_LIKE.search(text))
+        fits = not (text.endswith((*_NO_ENDS, "?", "!")) or text[:1].islower() or _CODE_LIKE.search(text))
         if fits:
             self._apart.add((line.font, round(line.size * _SIZE_STEP)))
         return fits
@@ -240,7 +242,9 @@ def _is_in_capitals(line: Line, body: float) -> bool:
         return False
     if line.size < _BOLD_SIZE_MIN * body:
         return False
-    return sum(letter.isalpha() for letter in line.text) >= _CAPS_LETTERS_MIN and not line.text.endswith((",", ";"))
+    letters = [letter for letter in line.text if letter.isalpha()]
+    capitals = sum(map(str.isupper, letters))  # most scripts have none: Chinese beside a name in capitals is a sentence
+    return capitals >= max(_CAPS_LETTERS_MIN, _CAPS_SHARE * len(letters)) and not line.text.endswith((",", ";"))
 
 
 def _is_one(fits: Counter[float]) -> bool:

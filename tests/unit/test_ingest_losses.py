@@ -15,6 +15,7 @@ from ingest.textlayer import PageRead, TextLayer
 from tests import hostile_files as make
 
 Engine = Callable[[Path], Pdf]
+DOCUMENTS = Path(__file__).parents[2] / "examples" / "documents"
 
 
 @pytest.fixture(params=[MuPdf, Pdfium], ids=["pymupdf", "pypdfium2"])
@@ -101,3 +102,16 @@ def test_a_scan_over_its_search_layer_is_read_by_ocr_though_its_foot_is_typed(en
 
     (found,) = read(engine, make.pdf(tmp_path / "a.pdf", page))
     assert (found.trusted, found.detail) == (False, "a picture fills the page")
+
+
+def test_chinese_sentences_with_a_name_in_capitals_are_no_headings(engine: Engine) -> None:
+    first, _ = read(engine, DOCUMENTS / "product-manual-zh.pdf")
+    headings = [text for text in said(first) if text.startswith("#")]
+    assert headings == [
+        "# KX 系列潮汐水泵产品手册",
+        "## 一、产品简介",
+        "## 二、技术参数",
+        "## 三、安装要求",
+    ]
+    (steps,) = [text for text in said(first) if text.startswith("1. ")]
+    assert [step[:3] for step in steps.split("\n")] == ["1. ", "2. ", "3. ", "4. "]
