@@ -19,8 +19,9 @@ from console.following import BAD, NOTHING, Following, Result
 from console.progress import Progress
 from console.session import Session
 from folio.settings import Settings
-from ingest.folder import chosen_files
+from ingest.folder import Choice, chosen_files, walk
 
+NAMED_MAX = 3
 LISTED_MAX = 20
 """Of more documents than these only those are listed that are not simply searchable."""
 
@@ -113,14 +114,38 @@ def line(result: Result) -> str:
     if result.get("outcome") == "unchanged":
         return f"{document}: already there, nothing to do (version {result['version']})"
     if state in BAD:
-        return f"{document}: {state}: {result['cause'] or 'error'}: {result['detail']}"
+        return f"{document}: {state}: {result['cause'] or 'error'}: {result['detail']}{_still(result)}"
     if state == "queued":
         return f"{document}: acknowledged, not read yet"
     again = _again(result)
     gaps = f", gaps: {_gaps(result['gaps'])}" if result["gaps"] else ""
     skipped = f" ({result['pages_skipped']:,} skipped)" if result.get("pages_skipped") else ""
     pages, chunks = summary.count(result["pages"], "page"), summary.count(result["chunks"], "chunk")
-    return f"{document}: {state}{again}: {pages}{skipped}, {chunks}, {result['embedded']:,} embedded{gaps}"
+    return f"{document}: {state}{again}: {pages}{skipped}, {chunks}{_fresh(result)}{gaps}"
+
+
+def _fresh(result: Result) -> str:
+    """How many chunks of a new version had to be made anew; the others are those of the version before."""
+    fresh, chunks = result["embedded"], result["chunks"]
+    return f" ({fresh:,} new, {chunks - fresh:,} as before)" if 0 < fresh < chunks else ""
+
+
+def _still(result: Result) -> str:
+    version = result.get("searchable_version")
+    return f" (version {version} is still searchable)" if version else ""
+
+
+def left_out(folder: Path, choice: Choice) -> str:
+    """What of a folder is no type that folio reads, in a sentence; nothing where somebody chose by name."""
+    if choice.include:
+        return ""
+    everything = Choice(("*",), choice.exclude)
+    others = [one for one in walk(folder, everything, trouble=lambda *_: None) if not choice.takes(Path(one.name))]
+    if not others:
+        return ""
+    more = ", ..." if len(others) > NAMED_MAX else ""
+    names = ", ".join(one.name for one in others[:NAMED_MAX])
+    return f"left out of {folder}: {summary.count(len(others), 'file')} of other types ({names}{more})"
 
 
 def _again(result: Result) -> str:
@@ -183,6 +208,8 @@ def _under(path: Path, document: str | None, include: Sequence[str], exclude: Se
         def trouble(place: Path, error: OSError) -> None:
             troubles.append(file_at(place, problem=f"the folder cannot be listed: {error.strerror or error}"))
 
+        if others := left_out(path, Choice((*include,), (*exclude,))):
+            print(others, file=sys.stderr, flush=True)
         found = [file_at(one, document) for one in chosen_files(path, include, exclude, trouble=trouble)]
         if not found and not troubles:
             raise typer.BadParameter(

@@ -72,7 +72,7 @@ def add(
             _ask_for_passwords(adding, ask=wait and not as_json)
         except KeyboardInterrupt:
             _stopped(adding.results, len(files), settings, is_owner=session.is_owner)
-            raise
+            sys.exit(Exit.INTERRUPTED)  # all is said
     summary = adding.summary()
     if as_json:
         print_json({"documents": adding.results, "summary": summary})
@@ -115,8 +115,10 @@ def watch(
     settings, reading = settings_of(data), _reading(pages, meta, password)
     choice = Choice(tuple(include or ()), tuple(exclude or ()))
     with open_session(settings) as session, Progress(talk=True) as progress:
-        session.call(lambda client: client.stages())  # who owns the folder is settled before two threads ask
+        _begun(session)
         say(f"watching {folder}: Ctrl-C ends" if not once else f"adding what is in {folder}")
+        if others := adding.left_out(folder, choice):
+            say(others)
         watched = watching.Watching(
             session=session,
             settings=settings,
@@ -133,6 +135,16 @@ def watch(
         summary = watched.run(tell, progress)
     _end_watch(watched, summary, as_json=as_json)
     raise typer.Exit(watching.exit_code(summary) if once else Exit.OK)
+
+
+def _begun(session: Any) -> None:
+    """Who owns the folder is settled before two threads ask. A Ctrl-C meanwhile ends a watch as any other does."""
+    try:
+        session.call(lambda client: client.stages())
+    except KeyboardInterrupt:
+        say("stopped before anything was added; the same command again begins anew")
+        session.close()
+        sys.exit(Exit.INTERRUPTED)
 
 
 def _reading(pages: str, meta: list[str] | None, password: str | None) -> Any:
@@ -169,9 +181,9 @@ def _stopped(results: list[dict[str, Any]], files: int, settings: Any, *, is_own
     if not is_owner:
         say("the running folio goes on reading what it acknowledged: folio status")
     elif len(results) < files:
-        say("to go on: the same command again; what is done is skipped")
+        say("what was acknowledged is kept: the same command again goes on with it, and skips what is done")
     else:
-        say(f"to go on: folio run --data {settings.data}, or the same command again")
+        say(f"this is kept: folio run --data {settings.data}, or the same command again, goes on with it")
 
 
 def _print_end(summary: dict[str, Any], results: list[dict[str, Any]], out: Any) -> None:

@@ -114,11 +114,12 @@ class Following:
         pages = self._pages_done.copy()
         for result in waiting:
             pages.update(_pages(result))
+        unread = sum(max(0, one["pages"] - one["pages_read"]) for one in waiting)
         return Counts(
             documents=self._done + len(waiting),
             settled=self._done,
             uncounted=sum(not one["pages"] for one in waiting),
-            waiting_scanned=self._lags.get("ocr", 0),
+            waiting_scanned=min(self._lags.get("ocr", 0), unread),  # the rest are pages of other commands
             **pages,
         )
 
@@ -142,6 +143,7 @@ def became(known: audit.DocumentStatus) -> Result:
         "pages_searchable": known.pages_searchable if known.state in audit.UNSETTLED else pages,
         "chunks": known.chunks,
         "embedded": known.embedded,
+        "searchable_version": known.searchable_version,
         "cause": known.cause,
         "detail": known.detail or known.sentence,
     }

@@ -1,9 +1,14 @@
 """How fast it goes and how long it will take: a rate for each kind of work, measured while there was such work."""
 
+from collections import deque
 from dataclasses import dataclass, field
 
 HALF_LIFE_S = 45.0
 """What was measured this long ago counts half: the pace changes with the documents."""
+STEADY_S = 4.0
+STEADY_TIMES = 3
+"""The moment of the end must have been foretold alike for this long, and this often, before anybody is told."""
+STEADY_SHARE = 0.5
 SURE_S = 2.0
 """Below this many seconds of work a rate is a guess."""
 
@@ -73,8 +78,28 @@ class Pace:
     read: Rate = field(default_factory=Rate)
     last: Counts | None = None
     last_s: float = 0.0
+    foretold: deque[tuple[float, float]] = field(default_factory=deque)
+    """When we looked, and how many seconds were left then."""
 
     def feed(self, counts: Counts, now_s: float) -> None:
+        self._feed(counts, now_s)
+        left = self.seconds_left()
+        if left is None:
+            self.foretold.clear()
+            return
+        self.foretold.append((now_s, left))
+        while len(self.foretold) > STEADY_TIMES and now_s - self.foretold[1][0] >= STEADY_S:
+            self.foretold.popleft()
+
+    def steady_left(self) -> float | None:
+        """Seconds left, once that is worth saying: what was foretold of late agrees."""
+        if len(self.foretold) < STEADY_TIMES or self.foretold[-1][0] - self.foretold[0][0] < STEADY_S:
+            return None
+        ends = [at + left for at, left in self.foretold]
+        left = self.foretold[-1][1]
+        return left if max(ends) - min(ends) <= max(STEADY_SHARE * left, SURE_S) else None
+
+    def _feed(self, counts: Counts, now_s: float) -> None:
         before, passed = self.last, now_s - self.last_s
         self.last, self.last_s = counts, now_s
         if before is None or passed <= 0:

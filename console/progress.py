@@ -12,7 +12,12 @@ LINE_EVERY_S = 5.0
 REDRAWN_EVERY_S = 0.2
 ACTIVE_MAX = 5
 BAR_CHARS = 30
-IN_LINE = {"ingest": "opening files", "ocr": "OCR", "ledger": "the ledger", "index": "chunking and embedding"}
+IN_LINE = {
+    "ingest": "opening files",
+    "ocr": "OCR",
+    "ledger": "putting pages in order",
+    "index": "chunking and embedding",
+}
 """What a backlog waits for, by stage."""
 
 
@@ -109,7 +114,7 @@ def headline(counts: Counts, pace: Pace, to_come: int) -> Iterator[str]:
     """How much, how fast, how long; then what kinds of pages."""
     documents = f"{counts.settled:,} of {counts.documents + to_come:,} documents done"
     rate = f", {pace.read.value:.1f} pages/s" if pace.read.value else ""
-    left = pace.seconds_left() if not to_come else None
+    left = pace.steady_left() if not to_come else None
     yield f"{documents}, {counts.read:,} of {_about(counts)} pages read{rate}, {_left(left)}"
     kinds = [(counts.digital, "born digital"), (counts.scanned, "scanned"), (counts.skipped, "skipped")]
     known = [f"{number:,} {kind}" for number, kind in kinds if number]
@@ -139,7 +144,7 @@ def in_line(lags: Mapping[str, int]) -> str:
 def _about(counts: Counts) -> str:
     if not counts.announced:
         return "?"
-    return f"about {counts.total:,}" if counts.uncounted else f"{counts.total:,}"
+    return f"at least {max(counts.announced, counts.read):,}" if counts.uncounted else f"{counts.total:,}"
 
 
 def _left(seconds: float | None) -> str:

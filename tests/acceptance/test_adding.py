@@ -205,4 +205,5 @@ def test_ctrl_c_stops_cleanly_and_a_second_one_at_once(desk: Desk, tmp_path: Pat
     assert process.returncode == 130
     assert b"stopping (Ctrl-C again ends at once)" in err
     assert b"same command again" in err or presses == 2
+    assert b"folio: stopped" not in err, "said once"
     assert time.monotonic() - began < 20

@@ -122,3 +122,11 @@ def test_what_folio_keeps_is_for_its_user_alone(desk: Desk, tmp_path: Path) -> N
     desk.ok("add", str(path))
     kept = [desk.data, *desk.data.rglob("*")]
     assert [one for one in kept if one.stat().st_mode & 0o077] == []
+
+
+def test_a_watch_that_is_stopped_while_it_begins_says_so(desk: Desk, tmp_path: Path) -> None:
+    process = desk.start("watch", str(tmp_path))
+    desk.until((desk.data / "owner.lock").exists)
+    code, _, err = stopped(process)
+    assert (code, "stopped before anything was added" in err) in {(130, True), (0, False)}, err
+    assert "Traceback" not in err

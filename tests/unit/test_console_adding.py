@@ -1,0 +1,69 @@
+"""The lines of add: what is new of a document, what still answers, what a folder leaves out, when it will end."""
+
+from pathlib import Path
+
+import pytest
+
+from console.adding import left_out, line
+from console.following import NOTHING, Following, Result
+from console.pace import Counts, Pace
+from console.progress import Progress, bar, headline
+from console.session import Session
+from folio.settings import load
+from ingest.folder import Choice
+
+
+def result(state: str, **more: object) -> Result:
+    return NOTHING | {"document": "a.pdf", "state": state, "outcome": "changed"} | more
+
+
+@pytest.mark.parametrize(
+    ("chunks", "embedded", "said"),
+    [(7, 7, "7 chunks"), (7, 0, "7 chunks"), (7, 2, "7 chunks (2 new, 5 as before)"), (1, 0, "1 chunk")],
+)
+def test_chunks_are_told_in_words_that_need_no_explanation(chunks: int, embedded: int, said: str) -> None:
+    told = line(result("searchable", pages=3, chunks=chunks, embedded=embedded, changes=["contents"]))
+    assert told == f"a.pdf: searchable (new version: contents changed): 3 pages, {said}"
+
+
+def test_a_version_that_failed_says_which_one_still_answers() -> None:
+    failed = result("failed", cause="corrupt", detail="half a file")
+    assert line(failed) == "a.pdf: failed: corrupt: half a file"
+    assert line(failed | {"searchable_version": 3}).endswith("half a file (version 3 is still searchable)")
+
+
+def test_a_folder_says_what_it_leaves_out(tmp_path: Path) -> None:
+    for name in ("a.txt", "letter.docx", "drafts/b.xlsx", ".hidden.docx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert left_out(tmp_path, Choice((), ("drafts",))).endswith(": 1 file of other types (letter.docx)")
+    assert "2 files of other types" in left_out(tmp_path, Choice())
+    assert left_out(tmp_path, Choice(("*.txt",))) == "", "somebody chose by name"
+
+
+def test_the_time_left_is_told_once_it_is_steady() -> None:
+    pace = Pace()
+    for second in range(4):
+        pace.feed(Counts(documents=1, announced=1000, digital=10 * second, searchable=10 * second), float(second))
+        assert pace.steady_left() is None, "too early to tell"
+    for second in range(4, 12):
+        pace.feed(Counts(documents=1, announced=1000, digital=10 * second, searchable=10 * second), float(second))
+    left = pace.steady_left()
+    assert left is not None
+    assert 70 < left < 110
+    pace.feed(Counts(documents=2, announced=9000, digital=120, searchable=120), 12.0)
+    assert pace.steady_left() is None, "it has just become another amount of work"
+
+
+def test_a_total_that_is_not_known_is_a_lower_bound() -> None:
+    counts = Counts(documents=2, uncounted=1, announced=100, digital=10)
+    assert "10 of at least 100 pages read" in next(headline(counts, Pace(), 0))
+    assert "at least 100 pages searchable" in bar(counts)
+
+
+def test_pages_of_other_commands_are_not_counted(tmp_path: Path) -> None:
+    settings = load(environment={}, overrides={"data": tmp_path})
+    following = Following(Session(settings), settings, Progress(talk=False))
+    following.add(result("reading", version=1, pages=5, pages_read=3))
+    following._lags = {"ocr": 400}
+    assert following._counts().waiting_scanned == 2
