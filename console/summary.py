@@ -34,6 +34,8 @@ class Sum:
         self._states: Counter[str] = Counter()
         self._pages: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
         self._causes: dict[str, list[str]] = defaultdict(list)
+        self._details: dict[str, str] = {}
+        """Of each cause what all its documents say more exactly; nothing where they differ."""
 
     def add(self, one: Result) -> None:
         self._documents += 1
@@ -41,6 +43,8 @@ class Sum:
         self._pages.update({kind: one.get(f"pages_{kind}", 0) for kind in KINDS})
         for cause in _causes(one):
             self._causes[cause].append(one["document"])
+            detail = one["detail"] if one["state"] in BAD else ""
+            self._details[cause] = detail if self._details.get(cause, detail) == detail else ""
 
     def after(self, seconds: float) -> dict[str, Any]:
         """The summary as numbers, as --json prints it."""
@@ -49,7 +53,10 @@ class Sum:
             "documents": self._documents,
             "states": dict(self._states),
             "pages": dict(self._pages),
-            "causes": {cause: {"sentence": sentence(cause), "documents": of} for cause, of in self._causes.items()},
+            "causes": {
+                cause: {"sentence": self._details[cause] or sentence(cause), "documents": of}
+                for cause, of in self._causes.items()
+            },
             "seconds": round(seconds, 1),
             "pages_per_second": round(read / seconds, 2) if seconds > 0 else 0.0,
         }

@@ -9,6 +9,8 @@ from console.following import NOTHING, Following, Result
 from console.pace import Counts, Pace
 from console.progress import Progress, bar, headline
 from console.session import Session
+from console.summary import summed
+from folio.errors import Cause
 from folio.settings import load
 from ingest.folder import Choice
 
@@ -67,3 +69,10 @@ def test_pages_of_other_commands_are_not_counted(tmp_path: Path) -> None:
     following.add(result("reading", version=1, pages=5, pages_read=3))
     following._lags = {"ocr": 400}
     assert following._counts().waiting_scanned == 2
+
+
+def test_the_summary_says_what_is_said_of_the_documents_where_that_is_one_thing() -> None:
+    wrong = result("failed", cause="encrypted", detail="the password given does not open it")
+    assert summed([wrong, wrong], 1.0)["causes"]["encrypted"]["sentence"] == "the password given does not open it"
+    other = wrong | {"detail": "it needs a password"}
+    assert summed([wrong, other, wrong], 1.0)["causes"]["encrypted"]["sentence"] == Cause.ENCRYPTED.sentence
