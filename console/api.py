@@ -11,15 +11,17 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from console.refusals import Wrong, add_errors, only_known
 from folio import __version__, records
-from folio.errors import Cause, FolioError, Gone, Permanent, Transient
+from folio.errors import Cause, Permanent
 from folio.ids import DOC_ID_CHARS_MAX, TENANT_DEFAULT, doc_of
 from folio.records import Box, Filters, Hit, PageText, Question
-from infra.intake import Named, Unknown
+from infra.intake import Named
 from infra.pictures import Wanted, marks_of
 from infra.places import INCOMING
 from infra.run import Owner
@@ -29,8 +31,6 @@ from ledger import audit
 Document = Annotated[str, Query(min_length=1, max_length=DOC_ID_CHARS_MAX)]
 PageNumber = Annotated[int, Query(ge=1)]
 HIT_COLOUR = "#d50000"
-CORNERS = 4
-STATUS_OF_CAUSE = {Cause.TOO_LARGE: 413, Cause.DISK_FULL: 507, Cause.UNSUPPORTED_TYPE: 415}
 
 
 class StrictFilters(Filters):
@@ -52,6 +52,17 @@ class Asked(Question):
             return self
         documents = (*self.filters.documents, self.document)
         return self.model_copy(update={"filters": self.filters.model_copy(update={"documents": documents})})
+
+
+SEARCH_BODY = {"required": True, "content": {"application/json": {"schema": Asked.model_json_schema()}}}
+
+
+async def _asked(request: Request) -> Asked:
+    """The body is JSON whatever its Content-Type says: curl -d calls it a form."""
+    try:
+        return Asked.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None
 
 
 class PictureAsked(BaseModel):
@@ -79,12 +90,17 @@ class Putting(BaseModel):
 
     @property
     def facts(self) -> dict[str, Any] | None:
-        """None: nothing is said, so what was said before stays. Raises ValueError, which is answered with 422."""
+        """None: nothing is said, so what was said before stays. Raises Wrong, which is answered with 422."""
         if not self.metadata:
             return None
-        found = json.loads(self.metadata)
+        try:
+            found = json.loads(self.metadata)
+        except ValueError:
+            found = None
         if not isinstance(found, dict) or any(isinstance(value, dict | list) for value in found.values()):
-            raise ValueError("metadata: a JSON object of texts, numbers and true or false is wanted")
+            raise Wrong(
+                f'metadata {self.metadata[:80]!r}: a JSON object is wanted, like {{"year": 2024, "paid": true}}'
+            )
         return found
 
 
@@ -98,8 +114,8 @@ class Answer(BaseModel):
 def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI:
     """The app over one open owner; every call but /healthz wants `Authorization: Bearer <token>`."""
     app = FastAPI(title="folio", version=__version__, docs_url=None, redoc_url=None)
-    allowed = [Depends(_with_token(token))]
-    _add_errors(app)
+    allowed = [Depends(_with_token(token)), Depends(only_known)]
+    add_errors(app)
     _add_health(app, owner)
     app.include_router(_reading(owner), prefix="/v1", dependencies=allowed)
     app.include_router(_pages(owner), prefix="/v1", dependencies=allowed)
@@ -110,8 +126,8 @@ def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI
 def _reading(owner: Owner) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/search")
-    async def search(question: Asked) -> Answer:
+    @router.post("/search", openapi_extra={"requestBody": SEARCH_BODY})
+    async def search(question: Annotated[Asked, Depends(_asked)]) -> Answer:
         """Passages that answer, best first, each with document, version, pages and boxes."""
         return Answer(hits=await owner.search(question.meant()), note=owner.search_note)
 
@@ -159,12 +175,24 @@ def _pages(owner: Owner) -> APIRouter:
             document=asked.document,
             page=asked.page,
             marks=(*blocks, *map(_mark, asked.mark)),
-            crop=_box(asked.crop) if asked.crop else None,
+            crop=_box("crop", asked.crop) if asked.crop else None,
             password=unquote(folio_password),
         )
-        return Response(await owner.pictures.picture(wanted), media_type="image/jpeg")
+        return Response(await _drawn(owner, wanted), media_type="image/jpeg")
 
     return router
+
+
+async def _drawn(owner: Owner, wanted: Wanted) -> bytes:
+    """Of an encrypted original the password is wanted again: none is ever stored."""
+    try:
+        return await owner.pictures.picture(wanted)
+    except Permanent as error:
+        if error.cause != Cause.ENCRYPTED:
+            raise
+        what = "the password is not the right one" if wanted.password else "it is encrypted"
+        advice = "give its password, percent-encoded, in the header Folio-Password"
+        raise Permanent(error.cause, f"{wanted.document}: {what}: {advice}") from None
 
 
 def _lines(document: records.Document) -> Iterator[str]:
@@ -175,15 +203,18 @@ def _lines(document: records.Document) -> Iterator[str]:
 
 def _mark(given: str) -> Mark:
     corners, _, label = given.partition(":")
-    return Mark(box=_box(corners), colour=HIT_COLOUR, label=label)
+    return Mark(box=_box("mark", corners), colour=HIT_COLOUR, label=label)
 
 
-def _box(given: str) -> Box:
-    """Raises ValueError, which is answered with 422."""
-    corners = [float(corner) for corner in given.split(",")]
-    if len(corners) != CORNERS:
-        raise ValueError(f"{given[:80]!r}: a box is left,top,right,bottom in fractions of the page")
-    return Box(x0=corners[0], y0=corners[1], x1=corners[2], y1=corners[3])
+def _box(name: str, given: str) -> Box:
+    """Raises Wrong, which is answered with 422."""
+    try:
+        x0, y0, x1, y1 = (float(corner) for corner in given.split(","))
+        return Box(x0=x0, y0=y0, x1=x1, y1=y1)
+    except ValueError:
+        raise Wrong(
+            f"{name} {given[:80]!r}: left,top,right,bottom in fractions of the page, 0 to 1, are wanted"
+        ) from None
 
 
 def _changing(owner: Owner, stop: Callable[[], None]) -> APIRouter:
@@ -235,22 +266,6 @@ def _add_health(app: FastAPI, owner: Owner) -> None:
     @app.get("/metrics")
     def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(FolioError)
-    async def explain(_: Request, error: FolioError) -> JSONResponse:
-        cause = error.cause if isinstance(error, Permanent | Transient) else None
-        if isinstance(error, Gone):
-            return JSONResponse({"detail": str(error), "cause": Cause.IMAGE_EXPIRED}, 410)
-        if cause is None:
-            return JSONResponse({"detail": str(error), "cause": None}, 404 if isinstance(error, Unknown) else 400)
-        status = STATUS_OF_CAUSE.get(cause, 503 if isinstance(error, Transient) else 422)
-        return JSONResponse({"detail": str(error), "cause": cause}, status)
-
-    @app.exception_handler(ValueError)
-    async def refuse(_: Request, error: ValueError) -> JSONResponse:
-        return JSONResponse({"detail": str(error), "cause": None}, 422)
 
 
 def _with_token(token: str) -> Callable[[Request], None]:

@@ -116,7 +116,9 @@ def _print_found(answer: dict[str, Any], question: str, *, filtered: bool, expla
 def open_hit(
     hit: Annotated[str, typer.Argument(help="Its number in the last search, or the start of its chunk id.")],
     page: Annotated[int | None, typer.Option("--page", min=1, help="Of a hit on several pages: this one.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the picture goes.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the picture (JPEG) goes; - for stdout.")
+    ] = None,
     show: Annotated[
         bool, typer.Option("--view/--no-view", help="Open the desktop's viewer, where there is one.")
     ] = True,
@@ -136,6 +138,8 @@ def open_hit(
 
     settings = settings_of(data)
     must_exist(settings.data)
+    if output is not None:
+        reading.check_place(output, "--output")
     number, found = reading.hit_of(settings.data, hit)
     pages = found["pages"]
     if page is None and not pages:
@@ -147,8 +151,11 @@ def open_hit(
     with open_session(settings, warm=False) as session:
         secret = password_of(password)
         jpeg = reading.picture(session, found["document"], wanted, marks=marks, password=secret)
-    path = (output or reading.place_of(settings.data, number, wanted)).absolute()
-    reading.write_whole(path, jpeg)
+    place = output or reading.place_of(settings.data, number, wanted)
+    reading.put_picture(place, jpeg)
+    if place == reading.STDOUT:
+        return
+    path = place.absolute()
     viewed = show and not as_json and reading.view(path)
     if as_json:
         print_json({"document": found["document"], "page": wanted, "hit": number, "picture": str(path)})
@@ -162,7 +169,9 @@ def open_hit(
 def page(
     document: Annotated[str, typer.Argument(help="Document id, as folio status shows it.")],
     number: Annotated[int, typer.Argument(min=1, help="The page, from 1.")],
-    image: Annotated[Path | None, typer.Option("--image", help="Write the page's picture (JPEG) here instead.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="Write the page's picture (JPEG) here instead; - for stdout.")
+    ] = None,
     boxes: Annotated[bool, typer.Option("--boxes", help="Draw the page's blocks on it, a colour a kind.")] = False,
     hit: Annotated[bool, typer.Option("--hit", help="Mark the last search's hits on it.")] = False,
     password: PasswordOption = None,
@@ -184,13 +193,16 @@ def page(
     must_exist(settings.data)
     if image is None and (boxes or hit):
         raise typer.BadParameter("--boxes and --hit draw on the picture: add --image FILE")
+    if image is not None:
+        reading.check_place(image, "--image")
     with open_session(settings, warm=False) as session:
         if image is not None:
             marks = reading.marks_on(settings.data, document, number) if hit else ()
             secret = password_of(password)
             jpeg = reading.picture(session, document, number, marks=marks, boxes=boxes, password=secret)
-            reading.write_whole(image.absolute(), jpeg)
-            print_json({"document": document, "page": number, "picture": str(image)}) if as_json else print(image)
+            reading.put_picture(image, jpeg)
+            if image != reading.STDOUT:
+                print_json({"document": document, "page": number, "picture": str(image)}) if as_json else print(image)
             return
         text = session.call(lambda client: client.page(document, number))
     if as_json:

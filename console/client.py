@@ -116,7 +116,7 @@ class Client:
             response = connection.getresponse()
             if response.status >= 400:
                 answer = json.loads(response.read() or b"{}")
-                raise Refused(response.status, _sentence(answer), answer.get("cause"))
+                raise Refused(response.status, str(answer.get("detail", answer)), answer.get("cause"))
             yield response
         except (ConnectionError, http.client.HTTPException, TimeoutError) as error:
             raise OwnerGone(
@@ -135,10 +135,3 @@ def _parts(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while part := file.read(BODY_BYTES):
             yield part
-
-
-def _sentence(answer: dict[str, Any]) -> str:
-    detail = answer.get("detail", answer)
-    if isinstance(detail, list) and detail:  # what the API's validation says: the first thing that is wrong
-        return f"{'.'.join(str(part) for part in detail[0]['loc'][1:])}: {detail[0]['msg']}"
-    return str(detail)

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from console.client import Refused
 from console.options import ask_password
 from console.session import Session
@@ -19,6 +21,8 @@ from infra.places import LAST_SEARCH_FILE, PICTURES_FOLDER
 
 Hit = dict[str, Any]
 PRIVATE = 0o700
+STDOUT = Path("-")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
 def remember(data: Path, question: str, hits: Sequence[Hit]) -> None:
@@ -88,6 +92,25 @@ def place_of(data: Path, number: int, page: int) -> Path:
     folder = data / PICTURES_FOLDER
     folder.mkdir(mode=PRIVATE, exist_ok=True)
     return folder / f"hit-{number}-page-{page}.jpg"
+
+
+def check_place(place: Path, option: str) -> None:
+    """Before anything is drawn: pictures are JPEG, and their folder exists. Raises BadParameter."""
+    if place == STDOUT:
+        return
+    if place.suffix and place.suffix.lower() not in JPEG_SUFFIXES:
+        raise typer.BadParameter(f"{option} {place}: pictures are JPEG: a name in .jpg is wanted, or - for stdout")
+    if not place.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{option} {place}: there is no folder {place.parent}")
+
+
+def put_picture(place: Path, jpeg: bytes) -> None:
+    """To a file, whole, or to stdout. Raises OSError."""
+    if place == STDOUT:
+        sys.stdout.buffer.write(jpeg)
+        sys.stdout.flush()
+    else:
+        write_whole(place.absolute(), jpeg)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from tests.acceptance.conftest import Desk
+from tests.acceptance.conftest import FOLIO, Desk
 from tests.pages import encrypted_pdf, report_pdf
 
 RED = (213, 0, 0)
@@ -151,6 +152,21 @@ def test_the_picture_of_a_page_carries_blocks_and_hits(library: Desk, tmp_path: 
     library.search("PS-4471", "--mode", "lexical", "-k", "1")
     assert any(red > 150 and green < 80 for red, green, _ in colours("--hit"))
     assert library.folio("page", "report.pdf", "3", "--boxes").code == 2
+
+
+def test_a_picture_goes_to_stdout_and_to_no_place_that_is_none(library: Desk, tmp_path: Path) -> None:
+    asked = [*library_picture(library), "--image", "-"]
+    done = subprocess.run(asked, env=library.environment, capture_output=True, check=True, timeout=90)
+    with Image.open(BytesIO(done.stdout)) as picture:
+        assert picture.format == "JPEG"
+    for place, said in ((tmp_path / "page.png", ".jpg"), (tmp_path / "none" / "page.jpg", f"no folder {tmp_path}")):
+        ran = library.folio("page", "report.pdf", "1", "--image", str(place))
+        assert (ran.code, said in " ".join(ran.err.split())) == (2, True), ran.err
+        assert not place.exists()
+
+
+def library_picture(desk: Desk) -> list[str]:
+    return [FOLIO, "page", "report.pdf", "1", "--data", str(desk.data)]
 
 
 def test_open_shows_the_page_of_a_numbered_hit(library: Desk, tmp_path: Path) -> None:

@@ -250,6 +250,43 @@ WRONG = [
 REFUSED = [{"pages": "3-1"}, {"metadata": "[1]"}, {"metadata": '{"a": {}}'}, {"metadata": "{"}, {"page": "1"}]
 
 
+SENTENCES = [
+    ("GET", "/v1/documents/picture?document=a&page=1&crop=0,0,1", None, "crop '0,0,1': left,top,right,bottom"),
+    ("GET", "/v1/documents/picture?document=a&page=1&mark=x:y", None, "mark 'x': left,top,right,bottom"),
+    ("GET", "/v1/documents/page?document=a&page=zz", None, "page 'zz': "),
+    ("GET", "/v1/documents/page?page=1", None, "document: it is missing"),
+    ("GET", "/v1/documents/page?documnt=a&page=1", None, "did you mean document?"),
+    ("GET", "/v1/documents?limit=1", None, "limit: there is no such parameter"),
+    ("GET", "/v1/documents/status?document=a&page=1", None, "page: there is no such parameter"),
+    ("GET", "/v1/nothing", None, "Not Found"),
+    ("PUT", "/v1/documents?name=a.txt&metadata=zz", b"text", "metadata 'zz': a JSON object is wanted"),
+    ("PUT", "/v1/documents?name=a.txt&metdata=1", b"text", "did you mean metadata?"),
+    ("POST", "/v1/search", b'{"question": "a", "filters": {"dokuments": ["a"]}}', "did you mean documents?"),
+    ("POST", "/v1/search", b'{"question": "a", "neighbors": 1}', "neighbors: there is no such field: did you mean nei"),
+    ("POST", "/v1/search", b'{"question": "a", "k": 0}', "k 0: should be greater than or equal to 1"),
+    ("POST", "/v1/search", b'{"question": ', "body: it is no JSON"),
+    ("POST", "/v1/search", b"", "body: it is no JSON object"),
+    ("POST", "/v1/search", b'{"k": 1}', "question: it is missing"),
+]
+
+
+async def test_every_refusal_is_one_sentence_that_names_what_is_wrong(api: httpx.AsyncClient) -> None:
+    for method, path, body, said in SENTENCES:
+        answer = await api.request(method, path, content=body)
+        assert answer.status_code in (404, 422), path
+        assert set(answer.json()) == {"detail", "cause"}, path
+        assert said in answer.json()["detail"], (path, answer.json())
+        assert "pydantic" not in answer.text
+    refused = await api.get("/v1/documents", headers={"Authorization": "Bearer wrong"})
+    assert (refused.status_code, set(refused.json())) == (401, {"detail", "cause"})
+
+
+async def test_a_body_is_json_whatever_it_says_it_is(api: httpx.AsyncClient) -> None:
+    for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "application/json"}):
+        answer = await api.post("/v1/search", content=b'{"question": "whales"}', headers=headers)
+        assert (answer.status_code, answer.json()["hits"]) == (200, []), headers
+
+
 async def test_wrong_requests_for_pages_and_puts_get_a_sentence(api: httpx.AsyncClient) -> None:
     for path, status in WRONG:
         answer = await api.get(path)
@@ -293,7 +330,9 @@ async def test_a_password_is_forgotten_when_the_document_has_been_read(
             await asyncio.sleep(0.05)
     assert (await api.get("/v1/documents/page", params={"document": "a.pdf", "page": 1})).status_code == 200
     asked = {"document": "a.pdf", "page": 1}
-    assert (await api.get("/v1/documents/picture", params=asked)).json()["cause"] == "encrypted"
+    sealed_picture = (await api.get("/v1/documents/picture", params=asked)).json()
+    assert sealed_picture["cause"] == "encrypted"
+    assert "in the header Folio-Password" in sealed_picture["detail"]
     drawn = await api.get("/v1/documents/picture", params=asked, headers=headers)
     assert drawn.content.startswith(b"\xff\xd8")
 
