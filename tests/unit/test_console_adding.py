@@ -1,5 +1,8 @@
 """The lines of add: what is new of a document, what still answers, what a folder leaves out, when it will end."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,11 @@ def test_the_summary_says_what_is_said_of_the_documents_where_that_is_one_thing(
     assert summed([wrong, wrong], 1.0)["causes"]["encrypted"]["sentence"] == "the password given does not open it"
     other = wrong | {"detail": "it needs a password"}
     assert summed([wrong, other, wrong], 1.0)["causes"]["encrypted"]["sentence"] == Cause.ENCRYPTED.sentence
+
+
+def test_a_ctrl_c_while_the_command_is_imported_leaves_no_traceback() -> None:
+    program = (
+        "import sys, os, signal; sys.argv[0] = '/usr/bin/folio'; import console; os.kill(os.getpid(), signal.SIGINT)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
