@@ -20,8 +20,11 @@ _MATH = re.compile(r"\$\$.{1,400}?\$\$|\\\(.{1,400}?\\\)|\$(?!\s)[^$\n]{1,200}(?
 _GAP = "\ue000"
 """Stands for white space inside a formula while prose is split, so that no cut falls there."""
 SOLID_CHARS = 1000
-_SOLID = re.compile(rf"(?<![^\s\u3002\uff01\uff1f\uff1b\uff0c])[^\s\u3002\uff01\uff1f\uff1b\uff0c]{{{SOLID_CHARS},}}")
-"""No writing runs on like this: base64, hashes, minified scripts."""
+_STOPS = r"\s\u3002\uff01\uff1f\uff1b\uff0c"
+_SOLID = re.compile(rf"(?<![^{_STOPS}])[^{_STOPS}]{{{SOLID_CHARS},}}|(?<!\s)\s{{{SOLID_CHARS},}}")
+"""No writing runs on like this: base64, hashes, minified scripts. Nor is a page of blanks a space between words."""
+GROWS_ONE_IN = 16
+"""After a piece that fitted the next may be longer by this share: denser text is tried again at most now and then."""
 _SEAM = re.compile(r"[^\w\s]")
 _FORMULA_LINE = re.compile(r"\n|(?<=\\\\)\s*")
 
@@ -129,10 +132,23 @@ class Cutter:
         total = self._counts([text])[0]
         if total <= room:
             return [(0, len(text))]
+        slices, at = [], 0
+        for solid in _SOLID.finditer(text):
+            slices += self._between_words(text, (at, solid.start()), room)
+            slices += [] if solid[0].isspace() else self._solid(text, solid.span(), room)
+            at = solid.end()
+        return slices + self._between_words(text, (at, len(text)), room)
+
+    def _between_words(self, text: str, one: Slice, room: int) -> list[Slice]:
+        start, end = one
+        part = text[start:end]
+        total = self._counts([part])[0]
+        if total <= room:
+            return [one] if part.strip() else []
         fewest = -(-total // room)
-        even = self._split(text, min(room, int(1.15 * total / fewest) + 1))
-        slices = even if len(even) <= fewest else self._split(text, room)
-        return [part for one in slices for part in self._refined(text, one, room)]
+        even = self._split(part, min(room, int(1.15 * total / fewest) + 1))
+        slices = even if len(even) <= fewest else self._split(part, room)
+        return [(start + first, start + last) for one in slices for first, last in self._refined(part, one, room)]
 
     def _refined(self, text: str, one: Slice, room: int) -> list[Slice]:
         """A splitter adds up what its parts count; where the sum was too small, cut again."""
@@ -142,29 +158,23 @@ class Cutter:
         half = (start + end) // 2
         return self._refined(text, (start, half), room) + self._refined(text, (half, end), room)
 
-    def _split(self, text: str, size: int) -> list[Slice]:
-        slices, at = [], 0
-        for solid in _SOLID.finditer(text):
-            slices += self._between_words(text, (at, solid.start()), size) + self._solid(text, solid.span(), size)
-            at = solid.end()
-        return slices + self._between_words(text, (at, len(text)), size)
-
     def _solid(self, text: str, one: Slice, size: int) -> list[Slice]:
-        """What has no words: after a mark where there is one, in as many characters as a chunk surely counts or more."""
+        """What has no words, cut after a mark where there is one."""
         slices: list[Slice] = []
         start, end = one
-        step = max(1, size * LONG_WORD_CHARS_A_TOKEN)
+        step = longest = max(1, size * LONG_WORD_CHARS_A_TOKEN)
         while start < end:
-            stop = min(start + step, end)
-            seams = list(_SEAM.finditer(text, start + step // 2, stop)) if stop < end else []
-            stop = seams[-1].end() if seams else stop
-            slices += self._refined(text, (start, stop), size)
-            start = stop
+            stop = _seam(text, start + step // 2, start + step) if start + step < end else end
+            tokens = self._counts([text[start:stop]])[0]
+            if tokens > size and stop - start > 1:
+                step = max(1, min((stop - start) * size // tokens, stop - start - 1))
+                continue
+            slices.append((start, stop))
+            start, step = stop, min(longest, step + step // GROWS_ONE_IN + 1)
         return slices
 
-    def _between_words(self, text: str, one: Slice, size: int) -> list[Slice]:
-        start, end = one
-        masked = _MATH.sub(lambda math: re.sub(r"\s", _GAP, math[0]), text[start:end])
+    def _split(self, text: str, size: int) -> list[Slice]:
+        masked = _MATH.sub(lambda math: re.sub(r"\s", _GAP, math[0]), text)
         splitter = RecursiveCharacterTextSplitter(
             separators=SEPARATORS,
             keep_separator="end",
@@ -174,9 +184,9 @@ class Cutter:
         )
         slices, at = [], 0
         for part in splitter.split_text(masked):
-            first = masked.index(part, at)
-            at = first + len(part)
-            slices.append((start + first, start + at))
+            start = masked.index(part, at)
+            at = start + len(part)
+            slices.append((start, at))
         return slices
 
     def _length(self) -> Callable[[str], int]:
@@ -279,3 +289,9 @@ def grouped(counts: Sequence[int], room: int) -> Iterator[Slice]:
 def _lines(text: str) -> list[Slice]:
     ends = list(accumulate(len(line) for line in text.splitlines(keepends=True)))
     return [(start, start + len(text[start:end].rstrip("\r\n"))) for start, end in pairwise([0, *ends])]
+
+
+def _seam(text: str, first: int, last: int) -> int:
+    """After the last mark between the two, or the latter."""
+    seams = [found.end() for found in _SEAM.finditer(text, first, last)]
+    return seams[-1] if seams else last

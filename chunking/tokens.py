@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, filterfalse
 from typing import Any, Protocol
 
 WORDS = "words"
-MEMO_WORDS_MAX = 1 << 16
-MEMO_CHARS_MAX = 32
-"""Longer words do not come back, and would make the memo's size a stranger's choice."""
+MEMO_CHARS_MAX = 16 << 20
+WORD_BYTES = 160
+"""What the memo holds at most, each word with what it costs beside its characters: its size is no stranger's choice."""
+RUNS_FROM = 32
+_RUN = re.compile("[A-Za-z0-9]+")
 WORD_CHARS_MAX = 100
 """BERT reads a longer word as one unknown token: it is counted by its characters, so that a limit applies to it."""
 LONG_WORD_CHARS_A_TOKEN = 4
@@ -90,20 +92,38 @@ class ByWord(Whole):
     def __init__(self, tokenizer: Any) -> None:
         super().__init__(tokenizer)
         self._memo: dict[str, int] = {}
+        self._chars = 0
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         split = [_REMOVED.sub("", text).split() for text in texts]
         unknown = set(filterfalse(self._memo.__contains__, chain.from_iterable(split)))
         if unknown:
-            self._memo.update(zip(unknown, map(_at_least, unknown, self._tokens(list(unknown))), strict=True))
+            self._learn(unknown)
         words = (sum(map(self._memo.__getitem__, words)) for words in split)
         counts = list(map(_with_blanks, texts, words))
-        for word in unknown:
-            if len(word) > MEMO_CHARS_MAX:
-                del self._memo[word]
-        if len(self._memo) > MEMO_WORDS_MAX:
+        if self._chars > MEMO_CHARS_MAX:
             self._memo.clear()
+            self._chars = 0
         return counts
+
+    def _learn(self, words: set[str]) -> None:
+        """What is long is counted run by run: a mark is a token, and what the vocabulary cannot hold is not asked."""
+        long = {word: _RUN.findall(word) for word in words if len(word) > RUNS_FROM and _is_plain(word)}
+        runs = {run for parts in long.values() for run in parts if len(run) <= WORD_CHARS_MAX}
+        asked = list((words - long.keys() | runs) - self._memo.keys())
+        self._keep(zip(asked, map(_at_least, asked, self._tokens(asked)), strict=True))
+        for word, parts in long.items():
+            known = [self._memo[run] if len(run) <= WORD_CHARS_MAX else _at_least(run, 1) for run in parts]
+            self._keep([(word, len(word) - sum(map(len, parts)) + sum(known))])
+
+    def _keep(self, counted: Iterable[tuple[str, int]]) -> None:
+        for word, tokens in counted:
+            self._memo[word] = tokens
+            self._chars += len(word) + WORD_BYTES
+
+
+def _is_plain(word: str) -> bool:
+    return word.isascii() and word.isprintable()
 
 
 def _at_least(word: str, tokens: int) -> int:

@@ -74,6 +74,7 @@ class Chunking(Section):
 
     tokens_max: Annotated[int, Field(ge=32)] = Field(256, description="of a chunk; the embedder's own limit wins")
     context_tokens_max: Natural = Field(48, description="of the heading path before a chunk")
+    document_seconds_max: Seconds = Field(120, description="wall clock for one document; then it is given up")
 
 
 class Indexer(Section):

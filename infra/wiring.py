@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from chunking.chunker import REVISION
-from folio.child import Child, ChildGone, cores
+from chunking.lanes import Lanes
+from folio.child import cores
 from folio.errors import FolioError
 from folio.records import ChunkSet
 from folio.settings import Settings
@@ -107,14 +108,11 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         )
 
 
-def chunked_by(chunker: Child) -> Callable[[bytes], Awaitable[ChunkSet]]:
-    """Chunking in its own process. Its death under a document is that one's doing: the loop retries it alone."""
+def chunked_by(chunker: Lanes) -> Callable[[bytes], Awaitable[ChunkSet]]:
+    """Chunking in its own processes. Their death under a document is that one's doing: the loop retries it alone."""
 
     async def chunk(value: bytes) -> ChunkSet:
-        try:
-            return ChunkSet.decode(await chunker.call("chunk", value))
-        except ChildGone:  # it was dead before this document came
-            return ChunkSet.decode(await chunker.call("chunk", value))
+        return ChunkSet.decode(await chunker.chunk(value))
 
     return chunk
 
@@ -161,15 +159,15 @@ def open_store(settings: Settings, generation: str, dimension: int) -> Store:
     return EdgeStore(settings.data / INDEX_FOLDER / collection_name(generation), dimension=dimension)
 
 
-def open_chunker(settings: Settings, embedder: Embedder) -> Child:
-    return Child(
-        "chunking.process:ChunkProcess",
+def open_chunker(settings: Settings, embedder: Embedder) -> Lanes:
+    return Lanes(
         {
             "tokenizer": embedder.tokenizer,
             "tokens_max": min(settings.chunking.tokens_max, embedder.tokens_max),
             "context_tokens_max": settings.chunking.context_tokens_max,
             "model": embedder.name,
         },
+        seconds_max=settings.chunking.document_seconds_max,
     )
 
 
