@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ingest.figures import Figure
 from ingest.formulas import written as written_formula
+from ingest.fractions import Shown
 from ingest.grouping import Group, groups_of
 from ingest.layout import Line, is_wide
 from ingest.links import Links, bare
@@ -40,7 +41,7 @@ class Writer:
         self._styles = styles
         self._links = links
 
-    def blocks(self, flows: Sequence[Sequence[Line | Table | Figure]]) -> list[Written]:
+    def blocks(self, flows: Sequence[Sequence[Line | Table | Figure | Shown]]) -> list[Written]:
         """`flows` are columns in reading order."""
         return [block for flow in flows for block in self._flow(flow)]
 
@@ -52,7 +53,7 @@ class Writer:
         """Footnotes, each of one or more lines."""
         return [Written("footnote", self._text(lines), Group("footnote", list(lines)).box) for lines in notes]
 
-    def _flow(self, flow: Sequence[Line | Table | Figure]) -> Iterator[Written]:
+    def _flow(self, flow: Sequence[Line | Table | Figure | Shown]) -> Iterator[Written]:
         lines: list[Line] = []
         beside: list[Figure] = []
         for at, item in enumerate(flow):
@@ -63,7 +64,7 @@ class Writer:
             else:
                 yield from self._grouped(lines, beside)
                 lines, beside = [], []
-                yield self._table(item) if isinstance(item, Table) else self._figure(item)
+                yield self._apart(item)
         yield from self._grouped(lines, beside)
 
     def _grouped(self, lines: Sequence[Line], beside: Sequence[Figure]) -> Iterator[Written]:
@@ -77,6 +78,11 @@ class Writer:
 
     def _table(self, table: Table) -> Written:
         return Written("table", self._links.written(written_table(table)), table.box)
+
+    def _apart(self, item: Table | Figure | Shown) -> Written:
+        if isinstance(item, Shown):
+            return Written("formula", self._links.written(escaped(item.text)), item.box)
+        return self._table(item) if isinstance(item, Table) else self._figure(item)
 
     def _figure(self, figure: Figure) -> Written:
         return Written("figure", self._links.written(escaped(figure.text)), figure.box)
@@ -116,7 +122,7 @@ class Writer:
         return "\n".join(written)
 
 
-def _stands_beside(figure: Figure, others: Sequence[Line | Table | Figure]) -> bool:
+def _stands_beside(figure: Figure, others: Sequence[Line | Table | Figure | Shown]) -> bool:
     """Left or right of the lines before it and after it."""
     left, top, right, bottom = figure.box
     return len(others) > 1 and all(

@@ -50,6 +50,7 @@ _SET_APART_CHARS_MAX = 80
 _FORMULA = re.compile(r"[=∑∫∏√≤≥≈]")
 _CODE_LIKE = re.compile(r"\w\(|\w_\w+_\w|_\w+\s\(|[{};<>|\\]")
 _CALL = re.compile(r"_\w+\s?\(\w|^[^\s(]+\([^)]*[,'\"=][^)]*\)")
+_WORD = re.compile(r"[^\W\d_]{3}|^[A-Z][a-z]$|[^\W\d_]{2}[\s.]+[^\W\d_]{2}|[\u0590-\U0010ffff]")
 _SPACES = re.compile(r"\W+")
 
 
@@ -179,6 +180,8 @@ class Styles:
             or BULLET.match(text)
         ):
             return False
+        if any(map(str.islower, text)) and not _WORD.search(text):
+            return False  # letters and indices of a formula, however large
         letters = sum(letter.isalpha() for letter in text)
         inked = len(text) - text.count(" ")
         return letters >= 2 and letters >= _LETTERS_SHARE_MIN * inked and not CAPTION.match(text)

@@ -9,6 +9,7 @@ from ingest.columns import tables_of
 from ingest.display import without_display
 from ingest.figures import find_pictures
 from ingest.footnotes import part_notes
+from ingest.fractions import find_shown
 from ingest.furniture import Margins
 from ingest.layout import Line, lines_of
 from ingest.letters import cleaned
@@ -86,8 +87,9 @@ class TextLayer:
         body = self._styles.body
         found, rest = tables_of(lines, sheet, body)
         self._styles.weigh(rest)
+        shown, rest = find_shown(rest, sheet)
         pictures, rest = find_pictures(rest, sheet, [item.box for item in found])
-        flows, notes = part_notes(in_order([*rest, *found, *pictures], sheet, body), body, sheet.height)
+        flows, notes = part_notes(in_order([*rest, *found, *pictures, *shown], sheet, body), body, sheet.height)
         return [*without_display(writer.blocks(flows)), *writer.notes(notes)]
 
     def _learn(self, lines: Sequence[Line], sheet: Sheet) -> None:

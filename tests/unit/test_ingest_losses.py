@@ -115,3 +115,29 @@ def test_chinese_sentences_with_a_name_in_capitals_are_no_headings(engine: Engin
     ]
     (steps,) = [text for text in said(first) if text.startswith("1. ")]
     assert [step[:3] for step in steps.split("\n")] == ["1. ", "2. ", "3. ", "4. "]
+
+
+def test_the_pieces_of_a_formula_with_fractions_are_one_block_in_its_section(engine: Engine) -> None:
+    (page,) = read(engine, DOCUMENTS / "formulas.pdf")
+    found = [(block["kind"], page.markdown[block["start"] : block["end"]]) for block in page.blocks]
+    friction = found.index(("heading", "## 6. Friction loss"))
+    assert [kind for kind, _ in found[friction : friction + 4]] == ["heading", "paragraph", "formula", "heading"]
+    formula = found[friction + 2][1]
+    assert formula.startswith("hf = ∑")
+    assert "Li / di" in formula
+    assert formula.endswith("(6)")
+    assert ("formula", "η = (ρ g Q H) / (M ω) = Ph / Ps (2)") in found
+    assert [text[3:4] for kind, text in found if kind == "heading" and text.startswith("## ")] == list("1234567")
+
+
+def test_sums_and_underlined_words_are_no_fractions(engine: Engine, tmp_path: Path) -> None:
+    def page(canvas: Canvas) -> None:
+        make.prose(canvas)
+        canvas.setFont("Helvetica", 10)
+        for at, text in enumerate(["x = 300", "150", "450", "more"]):
+            canvas.drawRightString(300, 600 - 14 * at, text)
+        canvas.line(270, 568.5, 302, 568.5)
+        canvas.line(270, 554.5, 302, 554.5)
+
+    (found,) = read(engine, make.pdf(tmp_path / "a.pdf", page))
+    assert "/" not in found.markdown
