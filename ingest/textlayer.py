@@ -7,6 +7,7 @@ from typing import Any
 from ingest.boxes import in_order
 from ingest.columns import tables_of
 from ingest.display import without_display
+from ingest.drawn_bullets import with_drawn_bullets
 from ingest.figures import find_pictures
 from ingest.footnotes import part_notes
 from ingest.fractions import find_shown
@@ -60,7 +61,7 @@ class TextLayer:
             return PageRead("", [], trusted=False, detail=verdict.why, hidden=verdict.hidden)
         links = Links(sheet.links)
         runs = links.marked([with_powers([cleaned(span) for span in run]) for run in verdict.lines])
-        lines = lines_of([[span for span in run if span.upright] for run in runs])
+        lines = with_drawn_bullets(lines_of([[span for span in run if span.upright] for run in runs]), sheet)
         down = reads_down(runs)
         view = on_its_side(replace(sheet, lines=runs)) if down else upright(sheet)
         text = lines_of([[s for s in run if s.vertical] for run in view.sheet.lines]) if down else lines

@@ -141,3 +141,9 @@ def test_sums_and_underlined_words_are_no_fractions(engine: Engine, tmp_path: Pa
 
     (found,) = read(engine, make.pdf(tmp_path / "a.pdf", page))
     assert "/" not in found.markdown
+
+
+def test_bullets_that_are_drawn_begin_items(engine: Engine) -> None:
+    page = read(engine, DOCUMENTS / "slides.pdf")[1]
+    (items,) = [page.markdown[block["start"] : block["end"]] for block in page.blocks if block["kind"] == "list"]
+    assert [item[:10] for item in items.split("\n")] == ["- The scre", "- In Novem", "- Rain of ", "- The sea "]
