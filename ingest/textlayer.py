@@ -15,6 +15,7 @@ from ingest.furniture import Margins
 from ingest.layout import Line, lines_of
 from ingest.letters import cleaned
 from ingest.links import Links
+from ingest.listings import part_listings
 from ingest.markdown import Writer, Written
 from ingest.powers import with_powers
 from ingest.sheet import Rect, Sheet, meet
@@ -86,7 +87,9 @@ class TextLayer:
     def _body(self, lines: Sequence[Line], sheet: Sheet, writer: Writer) -> list[Written]:
         """What the page says, in the order of reading; its footnotes last."""
         body = self._styles.body
-        found, rest = tables_of(lines, sheet, body)
+        listings, free = part_listings(lines, self._styles)
+        found, rest = tables_of(free, sheet, body)
+        rest = [*listings, *rest]
         self._styles.weigh(rest)
         shown, rest = find_shown(rest, sheet)
         pictures, rest = find_pictures(rest, sheet, [item.box for item in found])

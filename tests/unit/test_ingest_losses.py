@@ -147,3 +147,17 @@ def test_bullets_that_are_drawn_begin_items(engine: Engine) -> None:
     page = read(engine, DOCUMENTS / "slides.pdf")[1]
     (items,) = [page.markdown[block["start"] : block["end"]] for block in page.blocks if block["kind"] == "list"]
     assert [item[:10] for item in items.split("\n")] == ["- The scre", "- In Novem", "- Rain of ", "- The sea "]
+
+
+def test_a_listing_whose_words_line_up_is_code_and_no_table(engine: Engine, tmp_path: Path) -> None:
+    code = ["function add(a, b) {", "  return     a + b;", "}", "console.log(add(3, 5));"]
+
+    def page(canvas: Canvas) -> None:
+        make.prose(canvas, lines=12)
+        canvas.setFont("Courier", 9)
+        for at, text in enumerate(code):
+            canvas.drawString(100, 560 - 11 * at, text)
+        make.prose(canvas, top=480, lines=12)
+
+    (found,) = read(engine, make.pdf(tmp_path / "a.pdf", page))
+    assert [block["kind"] for block in found.blocks] == ["paragraph", "code", "paragraph"]
