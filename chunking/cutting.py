@@ -144,7 +144,9 @@ class Cutter:
         part = text[start:end]
         total = self._counts([part])[0]
         if total <= room:
-            return [one] if part.strip() else []
+            bare = part.strip()
+            start += len(part) - len(part.lstrip())
+            return [(start, start + len(bare))] if bare else []
         fewest = -(-total // room)
         even = self._split(part, min(room, int(1.15 * total / fewest) + 1))
         slices = even if len(even) <= fewest else self._split(part, room)

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 SPAN_MAX = 64
@@ -32,7 +33,7 @@ class Row(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """`named` says that the source marked the header; otherwise the first row is taken for it."""
 
@@ -41,7 +42,7 @@ class Table:
     caption: str = ""
     named: bool = True
 
-    @property
+    @cached_property
     def columns(self) -> int:
         return max(len(row.cells) for row in self.head + self.rows)
 
@@ -54,7 +55,7 @@ class Table:
         """Caption and header: what every continuation repeats."""
         return ([self.caption] if self.caption else []) + self.header
 
-    @property
+    @cached_property
     def header(self) -> list[str]:
         first, *more = [row.text for row in self.head if any(row.cells)] or ["|" + " |" * self.columns]
         return [first, "|" + "-|" * self.columns, *more]
