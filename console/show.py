@@ -133,7 +133,7 @@ def padded(text: str, width: int) -> str:
 
 def cut(text: str) -> str:
     """One line, and not a long one: folio status DOC shows all of it."""
-    line = " ".join(text.split())
+    line = " ".join(text.splitlines())
     return line if len(line) <= REMARK_CHARS_MAX else f"{line[: REMARK_CHARS_MAX - 1].rstrip()}…"
 
 
