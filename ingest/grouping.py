@@ -14,6 +14,7 @@ from ingest.sheet import Rect
 from ingest.styles import CAPTION, HEADING_CHARS_MAX, Standing, Styles
 
 _HEADING_LINES_MAX = 4
+_SENTENCE_CHARS = 80
 _PITCH_SLACK = 1.25
 _HEADING_PITCH_MAX, _TOUCHING_EMS = 1.7, 0.2
 _PITCH_RANGE = (0.8, 2.6)
@@ -255,7 +256,9 @@ def _settled(groups: Sequence[Group], column: _Column) -> Iterator[Group]:
 
 
 def _is_too_long(group: Group) -> bool:
-    return len(group.lines) > _HEADING_LINES_MAX or sum(len(line.text) for line in group.lines) > HEADING_CHARS_MAX
+    chars = sum(len(line.text) for line in group.lines)
+    sentence = chars > _SENTENCE_CHARS and bare(group.lines[-1].text).endswith((".", "\u3002"))
+    return sentence or len(group.lines) > _HEADING_LINES_MAX or chars > HEADING_CHARS_MAX
 
 
 def _runs_on(group: Group, following: Group, column: _Column) -> bool:

@@ -161,3 +161,11 @@ def test_a_listing_whose_words_line_up_is_code_and_no_table(engine: Engine, tmp_
 
     (found,) = read(engine, make.pdf(tmp_path / "a.pdf", page))
     assert [block["kind"] for block in found.blocks] == ["paragraph", "code", "paragraph"]
+
+
+def test_a_long_sentence_in_large_letters_is_no_heading(engine: Engine) -> None:
+    first = read(engine, DOCUMENTS / "annual-report.pdf")[0]
+    assert [text for text in said(first) if text.startswith("#")] == [
+        "# Annual Report 2025",
+        "## Highlights of the year",
+    ]
