@@ -152,7 +152,7 @@ class ModelEmbedder:
         await self._process.call("lengths", [])
 
     async def close(self) -> None:
-        await self._process.close()
+        await self._process.close(seconds_max=0)  # it holds nothing, and a batch takes many seconds on a busy machine
 
     async def _lengths(self, window: Sequence[str], start: int) -> list[int]:
         lengths: list[int] = await self._in_turn("lengths", list(window))

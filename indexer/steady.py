@@ -31,8 +31,9 @@ class Steady:
     def pid(self) -> int | None:
         return self._child.pid
 
-    async def close(self) -> None:
-        await self._child.close(seconds_max=30)
+    async def close(self, *, seconds_max: float = 30) -> None:
+        """What it writes is let end; a process that holds nothing may be given no time."""
+        await self._child.close(seconds_max=seconds_max)
 
 
 def _looked_at(calling: "asyncio.Future[Any]") -> None:
