@@ -232,8 +232,10 @@ def export(
       folio export report.pdf out/
       folio export --all out/
     """
-    from console.exporting import export, swept
+    from console.exporting import export, not_exported, swept
     from console.session import open_session
+    from infra.places import LEDGER_FILE
+    from ledger import audit
 
     settings, (*documents, into) = settings_of(data), names
     if every == bool(documents):
@@ -252,6 +254,8 @@ def export(
             exported.append(_as_answer(done)) if as_json else _print_exported(done)
     if as_json:
         print_json({"documents": exported})
+    for line in not_exported(audit.documents(settings.data / LEDGER_FILE)) if every else ():
+        say(line)
     if failed:
         raise typer.Exit(Exit.PARTIAL if good else Exit.ERROR)
 

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from console.client import OwnerGone, Refused
 from console.session import Session
 from folio.errors import FolioError
+from ledger.audit import DocumentStatus
 
 MARKDOWN, JSON, FIGURES = "document.md", "document.json", "figures"
 FORMAT = "folio-export-1"
@@ -208,6 +209,14 @@ def _page_facts(page: Page, figures: dict[int, str]) -> Page:
     blocks = [block | ({"picture": figures[at]} if at in figures else {}) for at, block in enumerate(page["blocks"])]
     wanted = ("page", "status", "source", "engine", "cause", "detail", "flags", "markdown")
     return {name: page[name] for name in wanted} | {"blocks": blocks}
+
+
+def not_exported(known: Iterable[DocumentStatus]) -> Iterator[str]:
+    """A line for each document of which nothing was ever read, and so nothing is exported; deleted ones are no more."""
+    for one in known:
+        if one.revision is None and one.state != "deleted":
+            why = one.detail or one.sentence
+            yield f"left out: {one.document}: it is {one.state}{f': {why}' if why else ''}"
 
 
 def swept(into: Path) -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from console.adding import left_out, line
+from console.exporting import not_exported
 from console.following import NOTHING, Following, Result
 from console.pace import Counts, Pace
 from console.progress import Progress, bar, headline
 from console.session import Session
 from console.summary import summed
 from folio.errors import Cause
+from folio.ids import Doc
 from folio.settings import load
 from ingest.folder import Choice
+from ledger.audit import DocumentStatus
 
 
 def result(state: str, **more: object) -> Result:
@@ -87,3 +90,21 @@ def test_a_ctrl_c_while_the_command_is_imported_leaves_no_traceback() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+def test_an_export_of_everything_says_what_it_leaves_out() -> None:
+    def known(name: str, **more: object) -> DocumentStatus:
+        return DocumentStatus.model_validate(
+            {"doc": Doc(f"default/{name}"), "document": name, "version": 1, "added_ms": 1} | more
+        )
+
+    there = [
+        known("good.pdf", state="searchable", revision=3),
+        known("bad.pdf", state="failed", cause="corrupt", detail="half a file"),
+        known("gone.pdf", state="deleted"),
+        known("new.pdf", state="queued"),
+    ]
+    assert list(not_exported(there)) == [
+        "left out: bad.pdf: it is failed: half a file",
+        "left out: new.pdf: it is queued",
+    ]
