@@ -110,7 +110,7 @@ class ByWord(Whole):
         """What is long is counted run by run: a mark is a token, and what the vocabulary cannot hold is not asked."""
         long = {word: _RUN.findall(word) for word in words if len(word) > RUNS_FROM and _is_plain(word)}
         runs = {run for parts in long.values() for run in parts if len(run) <= WORD_CHARS_MAX}
-        asked = list((words - long.keys() | runs) - self._memo.keys())
+        asked = list(filterfalse(self._memo.__contains__, words - long.keys() | runs))
         self._keep(zip(asked, map(_at_least, asked, self._tokens(asked)), strict=True))
         for word, parts in long.items():
             known = [self._memo[run] if len(run) <= WORD_CHARS_MAX else _at_least(run, 1) for run in parts]
