@@ -186,9 +186,15 @@ def file_at(path: Path, document: str | None = None, problem: str = "") -> File:
 
 
 def _gaps(gaps: dict[int, str]) -> str:
-    shown = list(gaps.items())[:LISTED_MAX]
-    more = f" and {len(gaps) - len(shown):,} more" if len(gaps) > len(shown) else ""
-    return ", ".join(f"page {page} ({cause})" for page, cause in shown) + more
+    """Runs of pages that failed alike as one: `page 3 (corrupt), pages 35-60 (render_timeout)`."""
+    runs: list[tuple[int, int, str]] = []
+    for page, cause in gaps.items():
+        if runs and runs[-1][1:] == (int(page) - 1, cause):
+            runs[-1] = (runs[-1][0], int(page), cause)
+        else:
+            runs.append((int(page), int(page), cause))
+    named = [f"page {a} ({cause})" if a == b else f"pages {a}-{b} ({cause})" for a, b, cause in runs[:LISTED_MAX]]
+    return ", ".join(named) + (f" and {len(runs) - len(named):,} more" if len(runs) > len(named) else "")
 
 
 def _from_stdin(scratch: Path, name: str | None, document: str | None) -> File:

@@ -1,10 +1,12 @@
 """The owner's HTTP API on loopback: the same schema that the command line prints and the web page will use."""
 
+import errno
 import json
+import math
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +17,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from console.refusals import Wrong, add_errors, only_known
 from folio import __version__, records
-from folio.errors import Cause, Permanent
+from folio.errors import Cause, Permanent, Transient
 from folio.ids import DOC_ID_CHARS_MAX, TENANT_DEFAULT, doc_of
 from folio.records import Box, Filters, Hit, PageText, Question
 from infra.intake import Named
@@ -29,7 +32,7 @@ from ingest.marks import Mark
 from ledger import audit
 
 Document = Annotated[str, Query(min_length=1, max_length=DOC_ID_CHARS_MAX)]
-PageNumber = Annotated[int, Query(ge=1)]
+PageNumber = Annotated[int, Query(ge=1, le=records.PAGES_MAX)]
 HIT_COLOUR = "#d50000"
 
 
@@ -97,11 +100,16 @@ class Putting(BaseModel):
             found = json.loads(self.metadata)
         except ValueError:
             found = None
-        if not isinstance(found, dict) or any(isinstance(value, dict | list) for value in found.values()):
+        if not isinstance(found, dict) or not all(name and _is_plain(value) for name, value in found.items()):
             raise Wrong(
                 f'metadata {self.metadata[:80]!r}: a JSON object is wanted, like {{"year": 2024, "paid": true}}'
             )
         return found
+
+
+def _is_plain(value: Any) -> bool:
+    """What a filter can ask for: a text, true or false, or a number that there is."""
+    return isinstance(value, str | bool) or (isinstance(value, int | float) and math.isfinite(value))
 
 
 class Answer(BaseModel):
@@ -112,7 +120,7 @@ class Answer(BaseModel):
 
 
 def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI:
-    """The app over one open owner; every call but /healthz wants `Authorization: Bearer <token>`."""
+    """The app over one open owner; every call under /v1 wants `Authorization: Bearer <token>`."""
     app = FastAPI(title="folio", version=__version__, docs_url=None, redoc_url=None)
     allowed = [Depends(_with_token(token)), Depends(only_known)]
     add_errors(app)
@@ -282,11 +290,26 @@ async def _received(request: Request, owner: Owner) -> AsyncIterator[Path]:
     """The body in a temporary file beside the blobs, refused as soon as it is larger than allowed."""
     bytes_max = owner.settings.ingest.file_bytes_max
     received = 0
-    with tempfile.NamedTemporaryFile(dir=owner.settings.data, prefix=INCOMING) as file:
-        async for part in request.stream():
-            received += len(part)
-            if received > bytes_max:
-                raise Permanent(Cause.TOO_LARGE, f"more than {bytes_max:,} bytes (ingest.file_bytes_max)")
-            file.write(part)
-        file.flush()
+    with _room(), tempfile.NamedTemporaryFile(dir=owner.settings.data, prefix=INCOMING, buffering=0) as file:
+        try:
+            async for part in request.stream():
+                received += len(part)
+                if received > bytes_max:
+                    raise Permanent(Cause.TOO_LARGE, f"more than {bytes_max:,} bytes (ingest.file_bytes_max)")
+                file.write(part)
+        except ClientDisconnect:
+            raise HTTPException(400, f"the connection ended after {received:,} bytes: nothing was put in") from None
         yield Path(file.name)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """A disk without room for the upload is the disk's problem, not the file's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Transient(
+                Cause.DISK_FULL, "there is no room for the upload: make some, and add the file again"
+            ) from None
+        raise

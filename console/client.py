@@ -115,7 +115,7 @@ class Client:
                 connection.request(method, address, body, headers)
             response = connection.getresponse()
             if response.status >= 400:
-                answer = json.loads(response.read() or b"{}")
+                answer = _refusal(response.read())
                 raise Refused(response.status, str(answer.get("detail", answer)), answer.get("cause"))
             yield response
         except (ConnectionError, http.client.HTTPException, TimeoutError) as error:
@@ -124,6 +124,14 @@ class Client:
             ) from None
         finally:
             connection.close()
+
+
+def _refusal(body: bytes) -> dict[str, Any]:
+    """What the owner says; a defect of its own is no JSON."""
+    try:
+        return dict(json.loads(body or b"{}"))
+    except ValueError:
+        return {"detail": f"a defect of folio: {body[:200].decode(errors='replace')} (its log says more)"}
 
 
 def _address(path: str, asked: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -51,7 +52,7 @@ def export(session: Session, document: str, into: Path, *, password: str = "") -
     try:
         into.mkdir(parents=True, exist_ok=True)
         target = _free(into, document)
-        with tempfile.TemporaryDirectory(dir=into, prefix=UNFINISHED) as scratch:
+        with tempfile.TemporaryDirectory(dir=into, prefix=f"{UNFINISHED}{os.getpid()}-") as scratch:
             made = Path(scratch) / "made"
             made.mkdir()
             _Writing(session, document, made, password, done).write()
@@ -220,6 +221,18 @@ def not_exported(known: Iterable[DocumentStatus]) -> Iterator[str]:
 
 
 def swept(into: Path) -> None:
-    """What an export that was killed left behind."""
+    """What an export that was killed left behind; one that still runs keeps its own."""
     for path in into.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(path, ignore_errors=True)
+        pid = path.name.removeprefix(UNFINISHED).partition("-")[0]
+        if not (pid.isdecimal() and _lives(int(pid))):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -64,7 +64,7 @@ _SENTENCES = {
     Cause.CORRUPT: "The file or page cannot be decoded: export it again from its source.",
     Cause.ZERO_PAGES: "The file opens but holds no page: it is damaged or empty.",
     Cause.TOO_MANY_PAGES: "More pages than ingest.pages_max allows: raise the setting or split the file.",
-    Cause.TOO_LARGE: "More bytes than ingest.file_bytes_max allows: raise the setting or split the file.",
+    Cause.TOO_LARGE: "Larger than a limit allows (the detail names the setting): raise it or split the file.",
     Cause.PIXEL_LIMIT: "The image has more pixels than ingest.pixels_max allows: scale it down.",
     Cause.RENDER_TIMEOUT: "Opening or drawing it took longer than the time limit: print it to a new PDF.",
     Cause.RENDER_CRASH: "The renderer died on it, with both engines: print it to a new PDF.",

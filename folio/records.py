@@ -1,7 +1,7 @@
 """Every message that travels, as frozen pydantic models; the log carries their JSON (documents: zstd of it)."""
 
 from enum import StrEnum
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import zstandard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -325,6 +325,12 @@ SKIPPED = "skipped"
 """Flag of a page that its upload did not ask for: present, ok, and empty, so that its document completes."""
 
 
+PAGES_MAX = 1_000_000_000
+TIME_MS_MAX = 1 << 53
+Milliseconds = Annotated[int, Field(ge=0, le=TIME_MS_MAX)]
+PageOf = Annotated[int, Field(ge=1, le=PAGES_MAX)]
+
+
 class Filters(Message):
     """What a search may look at; everything that is given must hold, and of several values any one may.
 
@@ -333,12 +339,20 @@ class Filters(Message):
 
     documents: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    page_first: int | None = Field(default=None, ge=1)
-    page_last: int | None = Field(default=None, ge=1)
+    page_first: PageOf | None = None
+    page_last: PageOf | None = None
     kinds: tuple[BlockKind, ...] = ()
-    since_ms: int | None = None
-    until_ms: int | None = None
+    since_ms: Milliseconds | None = None
+    until_ms: Milliseconds | None = None
     metadata: dict[str, str | int | float | bool] = {}
+
+    @model_validator(mode="after")
+    def _not_backwards(self) -> Self:
+        if self.page_first and self.page_last and self.page_first > self.page_last:
+            raise ValueError(f"page_first {self.page_first} is after page_last {self.page_last}")
+        if self.since_ms and self.until_ms and self.since_ms > self.until_ms:
+            raise ValueError("since is later than until: nothing can lie between them")
+        return self
 
 
 class Question(Message):

@@ -136,10 +136,9 @@ def seconds(text: str) -> float:
 
 
 @pytest.mark.parametrize("letter", ["z", "`", "z/", "word "])
-def test_a_megabyte_takes_about_a_second_and_four_take_four(letter):
+def test_four_times_as_much_takes_about_four_times_as_long(letter):
     short, long = seconds(letter * (1_000_000 // len(letter))), seconds(letter * (4_000_000 // len(letter)))
-    assert short < 2
-    assert long < 7 * max(short, 0.1)
+    assert long < 10 * max(short, 0.1), "sixteen times would be quadratic"
 
 
 def test_a_table_over_hundreds_of_pages_is_put_together_once():
@@ -152,4 +151,4 @@ def test_a_table_over_hundreds_of_pages_is_put_together_once():
         chunks = chunker.chunk(given).chunks
         took.append(time.process_time() - start)
         assert sum(chunk.body.count("abc def") for chunk in chunks) == 100 * pages
-    assert took[1] < 7 * max(took[0], 0.1)
+    assert took[1] < 10 * max(took[0], 0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from console.adding import left_out, line
+from console.adding import _gaps, left_out, line
 from console.exporting import not_exported
 from console.following import NOTHING, Following, Result
 from console.pace import Counts, Pace
@@ -108,3 +108,8 @@ def test_an_export_of_everything_says_what_it_leaves_out() -> None:
         "left out: bad.pdf: it is failed: half a file",
         "left out: new.pdf: it is queued",
     ]
+
+
+def test_pages_that_failed_alike_are_one_gap() -> None:
+    gaps = {3: "corrupt", 7: "corrupt", 8: "corrupt", 9: "corrupt", 10: "ocr_empty"}
+    assert _gaps(gaps) == "page 3 (corrupt), pages 7-9 (corrupt), page 10 (ocr_empty)"

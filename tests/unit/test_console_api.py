@@ -1,6 +1,7 @@
 """The owner's API over the real pipeline (hash embedder, scripted engine), and what the owner does by itself."""
 
 import asyncio
+import errno
 import json
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -11,9 +12,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from console.api import create_app
+from console.api import _room, create_app
 from folio import topics
-from folio.errors import FolioError
+from folio.errors import Cause, FolioError, Transient
 from folio.ids import Doc
 from folio.log import Record
 from folio.records import Page, Question, Upload
@@ -348,3 +349,32 @@ async def test_a_password_is_kept_until_its_own_version_was_read(tmp_path: Path)
     assert passwords.of(upload.model_copy(update={"sha256": "bb"})) == "", "other bytes have another password"
     passwords.forget(upload.doc, upload.sha256)
     assert not passwords
+
+
+async def test_numbers_and_values_that_no_store_can_hold_are_refused_in_a_sentence(
+    api: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    huge = "9" * 30
+    for path in ("/v1/documents/page", "/v1/documents/picture"):
+        refused = await api.get(path, params={"document": "a.pdf", "page": huge})
+        assert (refused.status_code, "page" in refused.json()["detail"]) == (422, True)
+    for filters in (
+        {"page_first": int(huge)},
+        {"since_ms": int(huge)},
+        {"page_first": 3, "page_last": 2},
+        {"since_ms": 2, "until_ms": 1},
+    ):
+        refused = await api.post("/v1/search", json={"question": "whales", "filters": filters})
+        assert refused.status_code == 422, filters
+        assert refused.json()["detail"]
+    for metadata in ('{"a": NaN}', '{"a": 1e999}', '{"a": null}', '{"": 1}'):
+        refused = await api.put("/v1/documents", params={"name": "a.txt", "metadata": metadata}, content=b"words")
+        assert (refused.status_code, "metadata" in refused.json()["detail"]) == (422, True), metadata
+
+
+def test_a_disk_without_room_is_not_the_files_fault() -> None:
+    with pytest.raises(Transient) as refused, _room():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert refused.value.cause == Cause.DISK_FULL
+    with pytest.raises(OSError, match="else"), _room():
+        raise OSError(errno.EIO, "something else")
