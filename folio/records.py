@@ -326,8 +326,6 @@ SKIPPED = "skipped"
 
 
 PAGES_MAX = 1_000_000_000
-TIME_MS_MAX = 1 << 53
-Milliseconds = Annotated[int, Field(ge=0, le=TIME_MS_MAX)]
 PageOf = Annotated[int, Field(ge=1, le=PAGES_MAX)]
 
 
@@ -342,8 +340,8 @@ class Filters(Message):
     page_first: PageOf | None = None
     page_last: PageOf | None = None
     kinds: tuple[BlockKind, ...] = ()
-    since_ms: Milliseconds | None = None
-    until_ms: Milliseconds | None = None
+    since_ms: int | None = Field(default=None, ge=0, le=1 << 53)
+    until_ms: int | None = Field(default=None, ge=0, le=1 << 53)
     metadata: dict[str, str | int | float | bool] = {}
 
     @model_validator(mode="after")
