@@ -74,7 +74,7 @@ class PictureAsked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     document: str = Field(min_length=1, max_length=DOC_ID_CHARS_MAX)
-    page: int = Field(ge=1)
+    page: int = Field(ge=1, le=records.PAGES_MAX)
     boxes: bool = False
     mark: list[str] = Field(default=[], max_length=1000)
     crop: str = ""
