@@ -43,7 +43,7 @@ def test_metadata_is_kept_typed_and_makes_a_new_version(served: Desk, tmp_path: 
     added(served, str(path), *options)
     kept = {"year": 2024, "share": 0.5, "paid": True, "code": "007"}
     assert served.ok("status", "meta.pdf", "--json").json()["metadata"] == kept
-    assert "code=007 paid=true share=0.5 year=2024" in served.ok("status").out
+    assert "code=007  paid=true  share=0.5  year=2024" in served.ok("status").out
     assert added(served, str(path), *options)["outcome"] == "unchanged"
     assert added(served, str(path), "--meta", "year=2025")["changes"] == ["metadata"]
     assert added(served, str(path))["outcome"] == "unchanged", "nothing said changes nothing"
