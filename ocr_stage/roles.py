@@ -1,7 +1,7 @@
 """What each line is for: the layout model proposes regions, and where their lines say otherwise the lines win."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from statistics import median
@@ -221,8 +221,3 @@ def _margin(rows: Sequence[Row], height: float, body: float, *, is_foot: bool = 
 def _gap(row: Row, other: Row) -> float:
     above, below = sorted((row, other), key=lambda row: row[0].at)
     return min(line.rectangle[1] for line in below) - max(line.rectangle[3] for line in above)
-
-
-def lines_in(lines: Iterable[Line]) -> int:
-    """How many lines of text these are, the held ones counted."""
-    return sum(len(line.held) if line.is_whole else 1 for line in lines)
