@@ -30,10 +30,12 @@ class Cause(StrEnum):
     OCR_TRUNCATED = "ocr_truncated"
     OCR_TIMEOUT = "ocr_timeout"
     OCR_CRASH = "ocr_crash"
+    PROMPT_REFUSED = "prompt_refused"
     ENGINE_DOWN = "engine_down"
     EMBEDDER_DOWN = "embedder_down"
     EMBEDDING_INVALID = "embedding_invalid"
     STORE_DOWN = "store_down"
+    LOG_DOWN = "log_down"
     DISK_FULL = "disk_full"
     QUOTA = "quota"
     SCHEMA_INVALID = "schema_invalid"
@@ -56,7 +58,9 @@ class Cause(StrEnum):
         return _SENTENCES[self]
 
 
-_TRANSIENT = frozenset({Cause.ENGINE_DOWN, Cause.EMBEDDER_DOWN, Cause.STORE_DOWN, Cause.DISK_FULL, Cause.QUOTA})
+_TRANSIENT = frozenset(
+    {Cause.ENGINE_DOWN, Cause.EMBEDDER_DOWN, Cause.STORE_DOWN, Cause.LOG_DOWN, Cause.DISK_FULL, Cause.QUOTA}
+)
 _SECURITY = frozenset({Cause.POLICY_DENIED, Cause.HIDDEN_TEXT})
 
 _SENTENCES = {
@@ -76,10 +80,12 @@ _SENTENCES = {
     Cause.OCR_TRUNCATED: "The engine stopped at its output limit before the end of the page.",
     Cause.OCR_TIMEOUT: "The engine took longer than ocr.page_seconds_max for this page.",
     Cause.OCR_CRASH: "The engine's process died on this page.",
+    Cause.PROMPT_REFUSED: "The prompt is empty or too long: shorten it, or choose a preset.",
     Cause.ENGINE_DOWN: "The OCR engine does not answer; folio waits for it.",
     Cause.EMBEDDER_DOWN: "The embedder does not answer; folio waits for it.",
     Cause.EMBEDDING_INVALID: "The embedder returned vectors that are not finite, or of the wrong size.",
     Cause.STORE_DOWN: "The index does not answer; folio waits for it.",
+    Cause.LOG_DOWN: "The log (Kafka) does not answer; folio waits for it.",
     Cause.DISK_FULL: "The disk is full; nothing acknowledged is lost. Make space, folio goes on by itself.",
     Cause.QUOTA: "A quota is used up; folio waits.",
     Cause.SCHEMA_INVALID: "The record is not what its topic promises: see docs/architecture.md.",
