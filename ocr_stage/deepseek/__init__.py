@@ -1,16 +1,29 @@
-"""DeepSeek-OCR on vLLM: what runs inside vLLM's processes, and the engine that feeds it.
+"""The DeepSeek-OCR engine on vLLM 0.26; its port is `ocr_stage.engine.Engine`.
 
-Nothing here imports vLLM or torch before it is used, so that every other command starts without them. Who asks whom:
+Two halves that meet in three places, so that each can be read (and tested) alone. Importing this package, or
+`engine.py`, needs neither vLLM nor torch.
 
-- `plugin.register()` is what vLLM calls in each of its processes (entry point `vllm.general_plugins`). It registers a
-  model class for `DeepseekOCRForCausalLM` by name: `model:OcrModes`, or the class that the variable `DEEPSEEK_OCR_MODEL`
-  names, which the in-process engine sets before it starts vLLM (a subclass of `OcrModes` that takes tickets for pixels
-  in shared memory, and gives any other input to its parent).
-- `processor.py`: pictures to tensors for each mode, chosen by the request's `mm_processor_kwargs={"mode": "base"}`;
-  placeholders are counted from the tensors made. `model.py`: `OcrModes`, mixed modes in one step, equal shapes together.
-- `ngram.py`: the rule of the n-gram guard on tensors, `ban_repeats(logits, history, counts, ...)`, with no vLLM in sight.
-  `guard.py`: the rule inside vLLM: `guard_of(use_v2)` is the class name for `logits_processors=[...]`,
-  `sampling(...)` the parameters of a request, `verify_guard(generate)` the probe that an engine runs before it is ready.
-- `engine.py` (the port `ocr_stage.engine.Engine`), `feed.py`, `arena.py`, `encoder.py`: the in-process engine on a GPU.
-- `ocr_stage/remote.py` reads over HTTP from any server that speaks OpenAI's protocol, ours or a stock one.
+- **inside vLLM's processes** (imported by the entry point `vllm.general_plugins`): `plugin.py` registers `model.py`
+  (the model class: every mode per page, mixed in one step, equal shapes encoded together); `processor.py` makes the
+  tensors of a mode, which a request names in `mm_processor_kwargs={"mode": "base"}`, and counts placeholders from
+  them; `guard.py` (the n-gram rule as a tensor function, and the guard's history on the device) and `guard_v1.py`,
+  `guard_v2.py` (stock-interface logits processors around it). `fast.py` (the arena's pages encoded ahead of the
+  scheduler, `encoder.py`, `kernels.py`) and `patches.py` (version-checked, else stock behaviour) plug into that class.
+- **in the worker's process**: `engine.py` (AsyncLLM behind the port), `feed.py` and `render.py` (pages drawn by child
+  processes), `arena.py` (pixels in shared memory), `asking.py` (a request's parameters, and the probe that shows at
+  the start that the guard is on).
+
+Where they meet:
+
+1. `model.py` calls `fast.attach(model, vllm_config)` at the end of its `__init__` and asks
+   `fast.embeddings(kwargs)` first in `embed_multimodal(**kwargs)`: a list of tensors when these are tickets of ours
+   (`pixel_values` is int64, rows of [slot, ticket]), None for the stock path.
+2. `guard.py` has `DeviceGuard(rows, tokens_max, device, *, ngram, window, allowed)` with `ban(logits, slots, counts,
+   on)` and `push(tokens, slots, counts)`, all int32 tensors on the device and no host synchronisation; the patch of the
+   sampler in `patches.py` drives it. Requests ask for the guard as in the stock recipe, `SamplingParams.extra_args`:
+   `ngram_size`, `window_size`, `whitelist_token_ids`; where the patch is on, the stock-interface class is not loaded.
+3. `ocr_stage.modes` is the one place that knows geometry, grids and token counts.
+
+`asking.py`: `extra_args(guard)`, `sampling(...)`, `guard_class(v2=...)` for `logits_processors=[...]`, and
+`async verify_guard(generate)`. `ocr_stage/remote.py` asks the same over HTTP.
 """
