@@ -17,6 +17,9 @@ ASIDE = frozenset(
 )
 """Variables of ours that are not settings: tests and the place of the settings file."""
 
+SECRETS = frozenset({"token", "password", "api_key"})
+"""Settings that nobody is shown."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -43,6 +46,9 @@ class Ingest(Section):
     jpeg_quality: Annotated[int, Field(ge=1, le=95)] = Field(85, description="of page images")
     verify_share: Share = Field(0.01, description="share of born-digital pages that OCR reads too, when all else rests")
     documents_at_once: Count = Field(2, description="documents opened side by side")
+    lane_pages_max: Count = Field(
+        200, description="images of one tenant that may wait on pages; what is beyond goes to pages.bulk"
+    )
 
 
 class Ocr(Section):
@@ -90,7 +96,36 @@ class Indexer(Section):
         2.0, description="what a place in the list found by words counts, in the list found by vectors it counts 1"
     )
     store: Literal["edge", "memory"] = Field("edge", description="edge: embedded and kept; memory: gone at exit")
+    url: str = Field("", description="a Qdrant server, http://host:6333, instead of the embedded index")
+    api_key: str = Field("", description="of the Qdrant server")
     documents_at_once: Count = Field(8, description="documents chunked and embedded side by side")
+
+
+class Kafka(Section):
+    """The log of more than one process. Without servers it is embedded: a file in the data folder, one process."""
+
+    servers: str = Field("", description="host:port, several by commas; empty: the embedded log, one process")
+    prefix: str = Field("", description="before the name of every topic and group, so that folios share a cluster")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str = Field("", description="for SASL")
+    password: str = Field("", description="for SASL")
+    cafile: Path | None = Field(None, description="PEM of who signed the brokers' certificates; none: the system's")
+    certfile: Path | None = Field(None, description="PEM of our own certificate")
+    keyfile: Path | None = Field(None, description="PEM of its key")
+    session_timeout_s: Seconds = Field(45, description="a process silent for so long has lost its partitions")
+    producer_bytes_max: Count = Field(64 * MIB, description="appended and not yet durable; who has more waits")
+    consumer_bytes_max: Count = Field(64 * MIB, description="fetched and not yet read, for each reader")
+    partitions: Count = Field(24, description="of the topics of pages, when they are made")
+    replication: Natural = Field(0, description="copies of every topic, when it is made; 0: three, or all brokers")
+
+
+class Blobs(Section):
+    """Where files, page images and large documents lie."""
+
+    url: str = Field(
+        "", description="s3://bucket/prefix, gs://, az:// or file:///shared/folder; empty: blobs in the data folder"
+    )
 
 
 class Server(Section):
@@ -127,6 +162,8 @@ class Settings(Section):
     server: Server = Field(default_factory=Server)
     retention: Retention = Field(default_factory=Retention)
     telemetry: Telemetry = Field(default_factory=Telemetry)
+    kafka: Kafka = Field(default_factory=Kafka)
+    blobs: Blobs = Field(default_factory=Blobs)
 
 
 def load(
@@ -182,7 +219,7 @@ def described(settings: Settings, **sources: Any) -> list[dict[str, str]]:
         section, _, name = key.rpartition(".")
         place: BaseModel = getattr(settings, section) if section else settings
         description = type(place).model_fields[name].description or ""
-        value = "***" if name == "token" and getattr(place, name) else str(getattr(place, name))
+        value = "***" if name in SECRETS and getattr(place, name) else str(getattr(place, name))
         rows.append({"key": key, "value": value, "origin": origin.get(key, "default"), "description": description})
     return rows
 

@@ -73,3 +73,14 @@ def test_every_key_is_described_with_its_origin() -> None:
     assert [row["key"] for row in rows] == known_keys()
     assert next(row for row in rows if row["key"] == "data")["origin"] == "environment"
     assert next(row for row in rows if row["key"] == "ocr.engine")["origin"] == "default"
+
+
+def test_secrets_reach_their_setting_and_are_never_shown() -> None:
+    environment = {
+        "FOLIO_KAFKA__PASSWORD": "hunter2",
+        "FOLIO_SERVER__TOKEN": "hunter2",
+        "FOLIO_INDEXER__API_KEY": "hunter2",
+    }
+    settings = load(environment=environment)
+    assert settings.kafka.password == settings.indexer.api_key == "hunter2"
+    assert "hunter2" not in str(described(settings, environment=environment))
