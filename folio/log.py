@@ -99,3 +99,15 @@ class Log(Protocol):
     async def lag(self, group: str, topic: Topic) -> int:
         """Entries of the topic that the group has not committed."""
         ...
+
+    async def spans(self, topic: Topic) -> Mapping[int, tuple[Offset, Offset]]:
+        """By partition: the first offset that is kept, and the next one that will be given."""
+        ...
+
+    async def committed(self, group: str, topic: Topic) -> Mapping[int, Offset]:
+        """By partition: the next offset that the group reads. Where it never was, none."""
+        ...
+
+    async def accept_gap(self, group: str, topic: Topic) -> Mapping[int, int]:
+        """Move a group without live readers over what retention took before it was read; entries lost, by partition."""
+        ...

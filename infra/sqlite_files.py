@@ -7,14 +7,14 @@ writer's, inside the one transaction of a batch, and the reader's.
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
-from folio.errors import Cause, FolioError, Gone, LeaseLost, Transient
+from folio.errors import Cause, FolioError, Gone, Transient
 from folio.faults import effect
 from infra.folder_blobs import sync
 
@@ -215,65 +215,6 @@ def append(db: sqlite3.Connection, rows: Sequence[tuple[Lane, Row]]) -> list[int
     return offsets
 
 
-def join(
-    db: sqlite3.Connection, group: str, lanes: Sequence[Lane]
-) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
-    """Take the lanes for a group, one epoch higher; returns (next, epoch) by lane and attempts by row id."""
-    taken = {}
-    begin = "INSERT INTO positions SELECT ?, lane, first, 0 FROM lanes WHERE lane = ? ON CONFLICT DO NOTHING"
-    for at in [(group, lane.id) for lane in lanes]:
-        db.execute(begin, at)
-        db.execute("UPDATE positions SET epoch = epoch + 1 WHERE grp = ? AND lane = ?", at)
-        taken[at[1]] = db.execute("SELECT next, epoch FROM positions WHERE grp = ? AND lane = ?", at).fetchone()
-    return taken, dict(db.execute("SELECT at, count FROM attempts WHERE grp = ?", (group,)))
-
-
-def commit(db: sqlite3.Connection, group: str, positions: Mapping[int, tuple[int, int]]) -> None:
-    """Record the next offset by lane, given (epoch, next). Raises LeaseLost when one of the epochs is stale."""
-    _fence(db, group, {lane: epoch for lane, (epoch, _) in positions.items()})
-    for lane, (_, following) in positions.items():
-        start = lane << OFFSET_BITS
-        db.execute("UPDATE positions SET next = ? WHERE grp = ? AND lane = ?", (following, group, lane))
-        db.execute("DELETE FROM attempts WHERE grp = ? AND at >= ? AND at < ?", (group, start, start + following))
-
-
-def count_attempts(db: sqlite3.Connection, group: str, counts: Mapping[int, int], *, epochs: Mapping[int, int]) -> None:
-    """Attempts by row id. Raises LeaseLost when one of the epochs is stale."""
-    _fence(db, group, epochs)
-    db.executemany("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)", [(group, at, n) for at, n in counts.items()])
-
-
-def _fence(db: sqlite3.Connection, group: str, epochs: Mapping[int, int]) -> None:
-    for lane, epoch in epochs.items():
-        now = db.execute("SELECT epoch FROM positions WHERE grp = ? AND lane = ?", (group, lane)).fetchone()
-        if now is None or now[0] != epoch:
-            raise LeaseLost(f"group {group}: another reader took the partition over")
-
-
-def move(db: sqlite3.Connection, group: str, lanes: Sequence[Lane], *, offset: int | None, since_ms: int) -> None:
-    """Set what a group reads next: an offset within what is kept, or the first entry appended since a time."""
-    put = "INSERT INTO positions VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE SET next = excluded.next"
-    for lane in lanes:
-        first, end = db.execute("SELECT first, next FROM lanes WHERE lane = ?", (lane.id,)).fetchone()
-        to = _first_since(db, lane, (first, end), since_ms) if offset is None else min(max(offset, first), end)
-        db.execute(put, (group, lane.id, to))
-        db.execute("DELETE FROM attempts WHERE grp = ? AND at >= ? AND at < ?", (group, lane.start, lane.start + end))
-
-
-def _first_since(db: sqlite3.Connection, lane: Lane, kept: tuple[int, int], since_ms: int) -> int:
-    """Bisect: append times never go back within a lane."""
-    low, high = kept
-    while low < high:
-        middle = (low + high) // 2
-        query = "SELECT appended_ms FROM entries WHERE at >= ? AND at < ? ORDER BY at LIMIT 1"
-        row = db.execute(query, (lane.start + middle, lane.start + high)).fetchone()
-        if row is None or row[0] >= since_ms:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
 # Reading. -----------------------------------------------------------------------------------------------
 
 
@@ -338,17 +279,6 @@ def oldest(db: sqlite3.Connection, lanes: Sequence[Lane]) -> dict[int, int]:
     """The first offset that is kept, by lane."""
     query = "SELECT first FROM lanes WHERE lane = ?"
     return {lane.id: db.execute(query, (lane.id,)).fetchone()[0] for lane in lanes}
-
-
-def count_behind(db: sqlite3.Connection, group: str, lane: Lane) -> int:
-    """Entries that the group has not committed; deletion by age leaves no holes, compaction does."""
-    first, end = db.execute("SELECT first, next FROM lanes WHERE lane = ?", (lane.id,)).fetchone()
-    at = db.execute("SELECT next FROM positions WHERE grp = ? AND lane = ?", (group, lane.id)).fetchone()
-    start: int = max(first, at[0] if at else 0)
-    if not lane.compact:
-        return max(0, int(end) - start)
-    query = "SELECT count(*) FROM entries WHERE at >= ? AND at < ?"
-    return int(db.execute(query, (lane.start + start, lane.start + end)).fetchone()[0])
 
 
 # Housekeeping, in steps. ------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from folio.log import Entry, Lease, Offset, Position, Record
 from folio.telemetry import log as lines
 from folio.topics import BY_NAME, Topic
 from infra import sqlite_files as files
+from infra import sqlite_groups as groups
 from infra.sqlite_files import Found, Lane
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class SqliteLog:
         lanes = [lane for topic in topics for lane in await self._lanes_of(topic)]
         reader = SqliteReader(self, lanes, group)
         if group is not None:
-            await self._write(partial(files.join, group=group, lanes=lanes), reader._joined)
+            await self._write(partial(groups.join, group=group, lanes=lanes), reader._joined)
         else:
             reader._at = await self._read(partial(files.oldest, lanes=lanes))
         self._readers.add(reader)
@@ -110,14 +111,27 @@ class SqliteLog:
     async def rewind(self, group: str, topic: Topic, to: Offset | datetime) -> None:
         """Set what a group without live readers reads next, in every partition; an offset is cut to what is kept."""
         lanes = await self._lanes_of(topic)
-        if any(reader.group == group and reader._holds(lanes) for reader in self._readers):
-            raise FolioError(f"group {group} is being read: stop its stage before rewinding it")
+        self._refuse_while_read(group, lanes)
         offset, since_ms = (None, int(to.timestamp() * 1000)) if isinstance(to, datetime) else (to, 0)
-        await self._write(partial(files.move, group=group, lanes=lanes, offset=offset, since_ms=since_ms))
+        await self._write(partial(groups.move, group=group, lanes=lanes, offset=offset, since_ms=since_ms))
 
     async def lag(self, group: str, topic: Topic) -> int:
         lanes = await self._lanes_of(topic)
-        return sum([await self._read(partial(files.count_behind, group=group, lane=lane)) for lane in lanes])
+        return sum([await self._read(partial(groups.count_behind, group=group, lane=lane)) for lane in lanes])
+
+    async def spans(self, topic: Topic) -> Mapping[int, tuple[Offset, Offset]]:
+        lanes = await self._lanes_of(topic)
+        first = await self._read(partial(files.oldest, lanes=lanes))
+        return {lane.partition: (first[lane.id], lane.next) for lane in lanes}
+
+    async def committed(self, group: str, topic: Topic) -> Mapping[int, Offset]:
+        lanes = await self._lanes_of(topic)
+        return await self._read(partial(groups.committed, group=group, lanes=lanes))
+
+    async def accept_gap(self, group: str, topic: Topic) -> Mapping[int, int]:
+        lanes = await self._lanes_of(topic)
+        self._refuse_while_read(group, lanes)
+        return await self._write(partial(groups.accept_gap, group=group, lanes=lanes))
 
     async def housekeep(self) -> None:
         """Delete what is too old, compact, give the disk back. In small steps: appends go between them.
@@ -163,6 +177,10 @@ class SqliteLog:
             lanes = await self._write(make)
             self._lanes.setdefault(topic.name, lanes)
         return self._lanes[topic.name]
+
+    def _refuse_while_read(self, group: str, lanes: Sequence[Lane]) -> None:
+        if any(reader.group == group and reader._holds(lanes) for reader in self._readers):
+            raise FolioError(f"group {group} is being read: stop its stage before moving it")
 
     def _tell(self, topic: str) -> None:
         for reader in self._readers:
@@ -255,12 +273,12 @@ class SqliteReader:
             lane = self._lane(entry.lease)
             counts[lane.start + entry.position.offset] = entry.attempt + 1
             epochs[lane.id] = self._leases[lane.id].epoch
-        await self._write(partial(files.count_attempts, group=self._name, counts=counts, epochs=epochs))
+        await self._write(partial(groups.count_attempts, group=self._name, counts=counts, epochs=epochs))
 
     async def commit(self, positions: Mapping[Lease, Offset]) -> None:
         """Record the next offset to read, durably. Raises LeaseLost and changes nothing if a lease is stale."""
         due = {self._lane(lease).id: (lease.epoch, offset) for lease, offset in positions.items()}
-        await self._write(partial(files.commit, group=self._name, positions=due))
+        await self._write(partial(groups.commit, group=self._name, positions=due))
 
     async def _write(self, job: files.Job) -> None:
         try:

@@ -23,7 +23,7 @@ class MemoryLog:
     def __init__(self, *, partitions: int = 1) -> None:
         self.partitions = partitions
         self.entries: dict[Part, list[Entry | None]] = {}
-        self.committed: dict[tuple[str, Part], Offset] = {}
+        self.committed_at: dict[tuple[str, Part], Offset] = {}
         self.attempts: dict[tuple[str, Position], int] = {}
         self._first: dict[Part, Offset] = {}
         self._epochs: dict[tuple[str, Part], int] = {}
@@ -74,11 +74,27 @@ class MemoryLog:
             since_ms = int(to.timestamp() * 1000) if isinstance(to, datetime) else 0
             late = (e.position.offset for e in entries if e and e.appended_ms >= since_ms)
             offset = next(late, len(entries)) if isinstance(to, datetime) else to
-            self.committed[group, part] = min(max(offset, self._first.get(part, 0)), len(entries))
+            self.committed_at[group, part] = min(max(offset, self._first.get(part, 0)), len(entries))
 
     async def lag(self, group: str, topic: Topic) -> int:
-        starts = {part: self.committed.get((group, part), 0) for part in self._parts(topic)}
+        starts = {part: self.committed_at.get((group, part), 0) for part in self._parts(topic)}
         return sum(entry is not None for part, start in starts.items() for entry in self.entries[part][start:])
+
+    async def spans(self, topic: Topic) -> Mapping[int, tuple[Offset, Offset]]:
+        return {part[1]: (self._first.get(part, 0), len(self.entries[part])) for part in self._parts(topic)}
+
+    async def committed(self, group: str, topic: Topic) -> Mapping[int, Offset]:
+        known = {part[1]: self.committed_at.get((group, part)) for part in self._parts(topic)}
+        return {partition: offset for partition, offset in known.items() if offset is not None}
+
+    async def accept_gap(self, group: str, topic: Topic) -> Mapping[int, int]:
+        lost = {}
+        for part in self._parts(topic):
+            first = self._first.get(part, 0)
+            if (gap := first - self.committed_at.get((group, part), first)) > 0:
+                lost[part[1]] = gap
+                self.committed_at[group, part] = first
+        return lost
 
     def forget(self, topic: Topic) -> None:
         """Delete every entry that there is."""
@@ -94,7 +110,7 @@ class MemoryReader:
         self.leases: dict[Part, Lease] = {}
         self.at = {part: log._first.get(part, 0) for part in parts}
         for part in parts if group is not None else ():
-            self.at[part] = log.committed.setdefault((group, part), self.at[part])
+            self.at[part] = log.committed_at.setdefault((group, part), self.at[part])
             epoch = log._epochs[group, part] = log._epochs.get((group, part), 0) + 1
             self.leases[part] = Lease(*part, epoch)
             for other in log._readers:
@@ -141,7 +157,7 @@ class MemoryReader:
         self._fence(positions)
         for lease, offset in positions.items():
             part = (lease.topic, lease.partition)
-            self.log.committed[self.group or "", part] = offset
+            self.log.committed_at[self.group or "", part] = offset
             for before in range(offset):
                 self.log.attempts.pop((self.group or "", Position(*part, before)), None)
 

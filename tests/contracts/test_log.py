@@ -311,3 +311,31 @@ class TestLog:
         for position in (Position(on.topic.name, 0, 7), Position("nowhere", 0, 0), Position(on.topic.name, 77, 0)):
             with pytest.raises(Gone):
                 await on.log.fetch(position)
+
+    async def test_spans_say_what_is_kept_and_what_comes_next(self, on: Adapter) -> None:
+        assert all(first == end for first, end in (await on.log.spans(on.topic)).values())
+        positions = await on.log.append(on.topic, records(9))
+        spans = await on.log.spans(on.topic)
+        assert sum(end - first for first, end in spans.values()) == 9
+        assert all(spans[at.partition][0] <= at.offset < spans[at.partition][1] for at in positions)
+
+    async def test_committed_is_the_next_offset_of_each_partition_that_was_committed(self, on: Adapter) -> None:
+        assert await on.log.committed("g", on.topic) == {}
+        await on.log.append(on.topic, records(9))
+        async with on.log.reader([on.topic], "g") as reader:
+            entries = await read_all(reader, count=9)
+            await reader.commit(after(entries))
+        expected = {lease.partition: offset for lease, offset in after(entries).items()}
+        found = await on.log.committed("g", on.topic)
+        assert {partition: found[partition] for partition in expected} == expected
+
+    async def test_a_gap_that_retention_made_can_be_accepted(self, on: Adapter) -> None:
+        await on.log.append(on.brief, records(5))
+        await on.log.rewind("g", on.brief, 0)
+        assert await on.log.accept_gap("g", on.brief) == {}
+        await on.expire()
+        assert sum((await on.log.accept_gap("g", on.brief)).values()) == 5
+        assert await on.log.accept_gap("g", on.brief) == {}
+        await on.log.append(on.brief, records(2))
+        async with on.log.reader([on.brief], "g") as reader:
+            assert len(await read_all(reader, count=2)) == 2

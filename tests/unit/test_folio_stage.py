@@ -202,7 +202,7 @@ class TestCommit:
                 while await log.lag("s", IN):
                     await asyncio.sleep(0.001)
                     for partition in range(partitions):
-                        committed = log.committed.get(("s", (IN.name, partition)), 0)
+                        committed = log.committed_at.get(("s", (IN.name, partition)), 0)
                         assert all((partition, offset) in finished for offset in range(committed))
             assert len(finished) == 40
 
@@ -219,11 +219,11 @@ class TestCommit:
 
         async with running(StageLoop(stage(process), log)):
             await until(lambda: len(copies(log)) == 9)
-            await until(lambda: log.committed["s", ("in", 0)] == 3)
+            await until(lambda: log.committed_at["s", ("in", 0)] == 3)
             await asyncio.sleep(0.02)
             assert await log.lag("s", IN) == 7
             gate.set()
-            await until(lambda: log.committed["s", ("in", 0)] == 10)
+            await until(lambda: log.committed_at["s", ("in", 0)] == 10)
 
     async def test_work_of_a_lost_lease_is_cancelled_and_never_commits(self) -> None:
         log, cancelled = MemoryLog(), []
@@ -426,7 +426,7 @@ class TestFailures:
             log.full = True
             await asyncio.sleep(0.02)
             log.full = False
-            await until(lambda: log.committed["s", ("in", 0)] == 3)
+            await until(lambda: log.committed_at["s", ("in", 0)] == 3)
             await until(lambda: loop.ready)
         assert await letters(log) == []
 
@@ -495,7 +495,7 @@ class TestFailures:
         async with running(loop):
             await until(lambda: log.attempts["s", entry.position] == 0)
             slow.set()
-            await until(lambda: log.committed["s", ("in", 0)] == 1)
+            await until(lambda: log.committed_at["s", ("in", 0)] == 1)
         assert await values(log) == [0, 1, 2]
 
     async def test_everything_failing_stops_the_stage_and_nothing_more_is_committed(self) -> None:
@@ -638,7 +638,7 @@ class TestBounds:
             await until(lambda: len(copies(log)) == 1)
             assert await log.lag("s", IN) == 1
             more.set()
-            await until(lambda: log.committed["s", ("in", 0)] == 1)
+            await until(lambda: log.committed_at["s", ("in", 0)] == 1)
         assert await values(log) == [1, 2]
 
     async def test_a_stage_cannot_run_ahead_of_what_is_durable(self) -> None:
