@@ -27,7 +27,7 @@ from benchmarks.search_texts import (
 )
 from benchmarks.synthetic import table
 from chunking.chunker import Chunker
-from folio.records import Question
+from folio.questions import Question
 from indexer.edge import EdgeStore
 from indexer.fusion import Weights, fused
 from indexer.search import CANDIDATES, Searcher

@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from folio.ids import Doc, chunk_id, sha256
-from folio.records import Box, Chunk, ChunkSet, PageBox, Question
+from folio.questions import Question
+from folio.records import Box, Chunk, ChunkSet, PageBox
 from indexer import sparse
 from indexer.edge import EdgeStore
 from indexer.edge_process import INDEXED

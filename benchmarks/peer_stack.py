@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.known_items import Item, cells, keywords, sentences
 from benchmarks.pipeline_speed import born_digital, by_part, pdfs, pipeline, settings_of
 from benchmarks.synthetic import table
-from folio.records import Question
+from folio.questions import Question
 from folio.telemetry import configure
 from infra.run import Owner, open_owner
 

@@ -23,7 +23,8 @@ from benchmarks.search_texts import CachedEmbedder, chunked, english_folder, eng
 from benchmarks.synthetic import table
 from chunking.chunker import Chunker
 from folio.ids import chunk_id, doc_of, sha256
-from folio.records import BlockKind, Box, Chunk, ChunkSet, Filters, PageBox, Question
+from folio.questions import Filters, Question
+from folio.records import BlockKind, Box, Chunk, ChunkSet, PageBox
 from indexer import sparse
 from indexer.edge import EdgeStore
 from indexer.embedding import ModelEmbedder, Vectors, open_embedder

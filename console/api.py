@@ -20,10 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
 from console.refusals import Wrong, add_errors, only_known
-from folio import __version__, records
+from folio import __version__, questions, records
 from folio.errors import Cause, Permanent, Transient
 from folio.ids import DOC_ID_CHARS_MAX, TENANT_DEFAULT, doc_of
-from folio.records import Box, Filters, Hit, PageText, Question
+from folio.questions import Filters, Hit, Question
+from folio.records import Box, PageText
 from infra.intake import Named
 from infra.pictures import Wanted, marks_of
 from infra.places import INCOMING
@@ -32,7 +33,7 @@ from ingest.marks import Mark
 from ledger import audit
 
 Document = Annotated[str, Query(min_length=1, max_length=DOC_ID_CHARS_MAX)]
-PageNumber = Annotated[int, Query(ge=1, le=records.PAGES_MAX)]
+PageNumber = Annotated[int, Query(ge=1, le=questions.PAGES_MAX)]
 HIT_COLOUR = "#d50000"
 
 
@@ -74,7 +75,7 @@ class PictureAsked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     document: str = Field(min_length=1, max_length=DOC_ID_CHARS_MAX)
-    page: int = Field(ge=1, le=records.PAGES_MAX)
+    page: int = Field(ge=1, le=questions.PAGES_MAX)
     boxes: bool = False
     mark: list[str] = Field(default=[], max_length=1000)
     crop: str = ""

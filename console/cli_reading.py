@@ -62,7 +62,7 @@ def search(
     from console.asked import kinds_of, metadata_of, moment_of, span_of
     from console.finding import find
     from console.session import open_session
-    from folio.records import Filters, Question
+    from folio.questions import Filters, Question
 
     settings = settings_of(data)
     if not 0 < len(question.strip()) <= QUESTION_CHARS_MAX:

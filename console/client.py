@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from folio.errors import FolioError
-from folio.records import Question
+from folio.questions import Question
 from infra.lock import Address
 
 TIMEOUT_S = 120.0

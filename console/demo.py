@@ -12,7 +12,7 @@ from console.passages import passage
 from console.session import Session
 from console.show import where
 from folio.errors import FolioError
-from folio.records import Question
+from folio.questions import Question
 from folio.settings import Settings
 
 PLACES = (Path(__file__).parent / "examples", Path(__file__).parent.parent / "examples")

@@ -10,7 +10,7 @@ from console.reading import remember
 from console.session import Session
 from folio.errors import FolioError
 from folio.ids import TENANT_DEFAULT, doc_of
-from folio.records import Question
+from folio.questions import Question
 from folio.settings import Settings
 from infra.places import LEDGER_FILE
 from ledger import audit
@@ -62,7 +62,7 @@ def _wait_until_filled(session: Session) -> None:
 
 def _index(session: Session) -> dict[str, Any]:
     stages = session.call(lambda client: client.stages())["stages"]
-    return dict(stages[-1])  # what is indexed comes last
+    return next(dict(stage) for stage in stages if stage["stage"].startswith("index-"))
 
 
 def _readable(settings: Settings) -> int:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from folio.errors import Cause, FolioError, Gone, Permanent, Transient
-from folio.records import Filters, Question
+from folio.questions import Filters, Question
 from infra.intake import Unknown
 
 STATUS_OF_CAUSE = {Cause.TOO_LARGE: 413, Cause.DISK_FULL: 507, Cause.UNSUPPORTED_TYPE: 415}

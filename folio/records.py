@@ -1,7 +1,7 @@
 """Every message that travels, as frozen pydantic models; the log carries their JSON (documents: zstd of it)."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import zstandard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -269,7 +269,11 @@ class ChunkSet(Revised):
 
 
 class Receipt(Message):
-    """A revision was indexed by a generation. `embedded` counts the chunks that needed a new vector."""
+    """A revision was indexed by a generation: it is found by its words from then on.
+
+    `lacking` counts the chunks that still wait for their vector; a second receipt comes when they have it, and then
+    `embedded` counts them.
+    """
 
     doc: Doc
     version: int
@@ -277,6 +281,7 @@ class Receipt(Message):
     generation: str
     chunks: int = 0
     embedded: int = 0
+    lacking: int = 0
     manifest: str = ""
     outcome: Literal["visible", "unchanged", "outdated", "deleted"] = "visible"
     complete: bool = False
@@ -323,78 +328,3 @@ class DeadLetter(Message):
 
 SKIPPED = "skipped"
 """Flag of a page that its upload did not ask for: present, ok, and empty, so that its document completes."""
-
-
-PAGES_MAX = 1_000_000_000
-PageOf = Annotated[int, Field(ge=1, le=PAGES_MAX)]
-
-
-class Filters(Message):
-    """What a search may look at; everything that is given must hold, and of several values any one may.
-
-    `sources` are file names or URIs. Pages are inclusive. Times are when the document was added, ms since 1970.
-    """
-
-    documents: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    page_first: PageOf | None = None
-    page_last: PageOf | None = None
-    kinds: tuple[BlockKind, ...] = ()
-    since_ms: int | None = Field(default=None, ge=0, le=1 << 53)
-    until_ms: int | None = Field(default=None, ge=0, le=1 << 53)
-    metadata: dict[str, str | int | float | bool] = {}
-
-    @model_validator(mode="after")
-    def _not_backwards(self) -> Self:
-        if self.page_first and self.page_last and self.page_first > self.page_last:
-            raise ValueError(f"page_first {self.page_first} is after page_last {self.page_last}")
-        if self.since_ms and self.until_ms and self.since_ms > self.until_ms:
-            raise ValueError("since is later than until: nothing can lie between them")
-        return self
-
-
-class Question(Message):
-    """A search. `neighbours` chunks before and after a hit, or its whole `section`, come with it as context."""
-
-    question: str = Field(min_length=1, max_length=4000)
-    k: int = Field(default=5, ge=1, le=100)
-    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
-    filters: Filters = Filters()
-    neighbours: int = Field(default=0, ge=0, le=10)
-    section: bool = False
-    explain: bool = False
-
-
-class Explanation(Message):
-    """How a hit came to its place: rank (from 1) and score in each list that has it, and the words it shares."""
-
-    dense_rank: int | None = None
-    dense_score: float | None = None
-    lexical_rank: int | None = None
-    lexical_score: float | None = None
-    terms: tuple[str, ...] = ()
-
-
-class Hit(Message):
-    """What a search answers: a passage with its document, pages and boxes. The same schema on CLI and HTTP.
-
-    `before`, `after` and `section` are filled when they were asked for; `text` is always the passage itself.
-    """
-
-    text: str
-    document: str
-    version: int
-    pages: tuple[int, ...]
-    boxes: tuple[PageBox, ...]
-    headings: tuple[str, ...]
-    score: float
-    flags: tuple[str, ...] = ()
-    chunk_id: str = ""
-    kind: BlockKind = BlockKind.PARAGRAPH
-    source: str = ""
-    uri: str = ""
-    metadata: dict[str, Any] = {}
-    before: str = ""
-    after: str = ""
-    section: str = ""
-    explanation: Explanation | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from folio.records import Hit, Question
+from folio.questions import Hit, Question
 from indexer.store import Stretch
 
 SECTION_CHUNKS = 24

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from folio.records import Explanation
+from folio.questions import Explanation
 from indexer.payload import words_of
 from indexer.sparse import shared_terms
 from indexer.store import Found, Scored

@@ -12,7 +12,8 @@ from typing import Any
 import msgpack
 
 from folio.ids import doc_id_of, point_id, tenant_of
-from folio.records import BlockKind, Box, Chunk, ChunkSet, Hit, PageBox
+from folio.questions import Hit
+from folio.records import BlockKind, Box, Chunk, ChunkSet, PageBox
 from indexer.conditions import FACTS, facts_of
 
 INT_MAX = (1 << 63) - 1

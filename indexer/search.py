@@ -6,7 +6,7 @@ from itertools import count
 
 from folio.errors import Cause, FolioError, Transient
 from folio.ids import TENANT_DEFAULT, Doc, doc_of
-from folio.records import Hit, Question
+from folio.questions import Hit, Question
 from indexer.context import order_of, stretches_of, with_context
 from indexer.embedding import Embedder, Unembeddable, Vectors, verified
 from indexer.fusion import Ranked, Weights, fused

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from folio.errors import Cause, Permanent
 from folio.ids import Doc, tenant_of
-from folio.records import Filters
+from folio.questions import Filters
 
 Vector = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from folio import __version__
-from folio.records import Hit
+from folio.questions import Hit
 from tests.acceptance.conftest import Desk
 from tests.pages import blank_pdf, encrypted_pdf, report_pdf
 

@@ -12,7 +12,8 @@ import pytest
 
 from folio.errors import Permanent
 from folio.ids import Doc, point_id, tenant_of
-from folio.records import BlockKind, Filters
+from folio.questions import Filters
+from folio.records import BlockKind
 from indexer.conditions import facts_of
 from indexer.edge import EdgeStore
 from indexer.memory import MemoryStore

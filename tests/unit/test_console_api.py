@@ -17,7 +17,8 @@ from folio import topics
 from folio.errors import Cause, FolioError, Transient
 from folio.ids import Doc
 from folio.log import Record
-from folio.records import Page, Question, Upload
+from folio.questions import Question
+from folio.records import Page, Upload
 from folio.settings import Settings, load
 from infra.intake import Named
 from infra.passwords import Passwords

@@ -6,7 +6,8 @@ import pytest
 
 from folio.errors import Cause, FolioError
 from folio.ids import Doc, chunk_id
-from folio.records import BlockKind, Box, Chunk, ChunkSet, Filters, PageBox, Question
+from folio.questions import Filters, Question
+from folio.records import BlockKind, Box, Chunk, ChunkSet, PageBox
 from indexer.context import SECTION_CHARS_MAX
 from indexer.embedding import HashEmbedder, Unembeddable, open_embedder
 from indexer.fusion import Weights, fused

@@ -11,7 +11,8 @@ import pytest
 
 from folio.errors import Cause, FolioError, Permanent
 from folio.ids import Doc, chunk_id, sha256
-from folio.records import BlockKind, Box, Chunk, ChunkSet, Filters, PageBox, Question
+from folio.questions import Filters, Question
+from folio.records import BlockKind, Box, Chunk, ChunkSet, PageBox
 from indexer.edge import EdgeStore
 from indexer.embedding import HashEmbedder
 from indexer.memory import MemoryStore

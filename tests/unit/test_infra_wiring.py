@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from folio.records import Filters, Question
+from folio.questions import Filters, Question
 from folio.settings import Settings, load
 from indexer.search import BadQuestion
 from infra.intake import Named
