@@ -119,7 +119,7 @@ def _plan(books: Books, known: DocRows, timings: Timings, index: Index) -> Plan 
     if seen == row.emitted_hash and not emission.again:
         row.emitted_changes = row.shown_changes
         if emission.complete:
-            _evict(books.db, row)
+            evict(books.db, row)
         row.due_ms = decide(row, timings, now_ms)[1]
         row.due_ms = row.due_ms and max(row.due_ms, now_ms + AGAIN_MS)
         return None
@@ -220,7 +220,7 @@ def mark(db: sqlite3.Connection, emitted: Sequence[Emitted], timings: Timings, n
             row = next(row for row in known.versions if row.id == one.plan.version_id)
             _mark(row, one, now_ms)
             if row.emitted_complete and row.changes == one.plan.changes:
-                _evict(db, row)
+                evict(db, row)
             drop_older(db, known)
         books.save(timings)
 
@@ -236,7 +236,8 @@ def _mark(row: VersionRow, emitted: Emitted, now_ms: int) -> None:
     row.document_blob = emitted.blob
 
 
-def _evict(db: sqlite3.Connection, row: VersionRow) -> None:
+def evict(db: sqlite3.Connection, row: VersionRow) -> None:
+    """The whole document is on the log: its text need not lie here too."""
     db.execute(
         "DELETE FROM bodies WHERE page_id IN (SELECT id FROM pages WHERE version_id = ? AND source <> ?)",
         (row.id, VERIFY),
@@ -276,7 +277,7 @@ def restore(books: Books, found: Restored) -> None:
     row.metadata = row.metadata if row.metadata != "{}" else rows.as_json(document.metadata)
     for text in document.pages:
         if document.complete or text.engine != LEDGER or text.cause is not Cause.PAGE_MISSING:
-            read(books, row, text.page, _restored(text))
+            read(books, row, text.page, restored_page(text))
     pages = planned_pages(books.db, row, len(document.pages))
     row.emitted_hash = content_hash(row, pages, complete=document.complete)
     row.emitted_revision, row.emitted_reach = document.revision, len(document.pages)
@@ -300,7 +301,8 @@ NAMED_LAST = 1 << 32
 """A name taken from a Document gives way to the one that its lowest named page brings."""
 
 
-def _restored(text: PageText) -> PageRow:
+def restored_page(text: PageText) -> PageRow:
+    """A page of a Document as the reading that it was; where its text rests is not known."""
     plain = unflagged(text)
     return PageRow(
         source=GAP if text.engine == LEDGER and text.cause else text.source.value,

@@ -50,16 +50,21 @@ async def replay(log: Log, topic: Topic) -> AsyncIterator[Sequence[Entry]]:
 async def _documents(store: LedgerStore, blobs: Blobs, entries: Sequence[Entry], now_ms: int) -> None:
     found: list[Restored] = []
     for entry in entries:
-        try:
-            document = await unpack(blobs, entry)
-        except (Gone, Permanent) as error:
-            logger().warning("a document cannot be read again", at=str(entry.position), detail=str(error))
-            continue
-        found.append(Restored(document, entry.position, entry.appended_ms, entry.headers.get(BLOB, "")))
+        found += [one] if (one := await restored(blobs, entry)) else []
         if sum(len(one.document.pages) for one in found) >= PAGES_AT_ONCE:
             await store.restore(found, now_ms)
             found = []
     await store.restore(found, now_ms)
+
+
+async def restored(blobs: Blobs, entry: Entry) -> Restored | None:
+    """A Document on the log; None, with a line that says so, when it cannot be read any more."""
+    try:
+        document = await unpack(blobs, entry)
+    except (Gone, Permanent) as error:
+        logger().warning("a document cannot be read again", at=str(entry.position), detail=str(error))
+        return None
+    return Restored(document, entry.position, entry.appended_ms, entry.headers.get(BLOB, ""))
 
 
 async def _apply(store: LedgerStore, log: Log, entries: Sequence[Entry], timings: Timings, now_ms: int) -> None:

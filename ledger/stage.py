@@ -1,13 +1,14 @@
 """The ledger as a stage and an emitter: entries become rows, rows become Documents when they are due.
 
 The stage stores and yields nothing. The emitter is level-triggered: it looks at what is due, never at what just
-happened, so that a crash anywhere is followed by the same emission.
+happened, so that a crash anywhere is followed by the same emission. Of several ledgers one emits, the others follow.
 """
 
 import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 
 from folio import topics
 from folio.batching import Batcher
@@ -20,14 +21,29 @@ from folio.stage import Stage
 from folio.telemetry import log as logger
 from ledger import assembly
 from ledger.arrivals import Arrival, arrival
+from ledger.following import MayEmit, always, revision_of
 from ledger.plans import Emitted, Plan
-from ledger.rebuild import rebuild
+from ledger.rebuild import rebuild, restored
 from ledger.rules import Timings
 from ledger.store import LedgerStore
 
 LOOK_AGAIN_S = 30.0
 """The emitter looks at least this often: wall clocks are set, and sleep with the machine."""
 RETRY_S = 1.0
+NAME = "ledger"
+FOLLOWED = (topics.UPLOADS, topics.TEXTS, topics.RECEIPTS, topics.DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Which group a ledger reads as, and when it emits. One that `follows` reads what other ledgers emit, too."""
+
+    group: str = NAME
+    may_emit: MayEmit = always
+    follows: bool = False
+
+
+ONLY = Role()
 
 
 def wall_ms() -> int:
@@ -35,10 +51,17 @@ def wall_ms() -> int:
 
 
 class Ledger:
-    """What became of every page. Exactly one is active."""
+    """What became of every page. Exactly one emits; `emits` says whether it is this one."""
 
     def __init__(
-        self, store: LedgerStore, log: Log, blobs: Blobs, timings: Timings, *, now_ms: Callable[[], int] = wall_ms
+        self,
+        store: LedgerStore,
+        log: Log,
+        blobs: Blobs,
+        timings: Timings,
+        *,
+        now_ms: Callable[[], int] = wall_ms,
+        role: Role = ONLY,
     ) -> None:
         self._store = store
         self._log = log
@@ -50,10 +73,12 @@ class Ledger:
         self._sleeps_until_ms = math.inf
         self._ticking = asyncio.Lock()
         self._filled = False
+        self._role = role
+        self.emits = not role.follows
         # No key order: every rule commutes, and one document's pages must share commits.
         self.stage = Stage(
-            name="ledger",
-            sources=(topics.UPLOADS, topics.TEXTS, topics.RECEIPTS, topics.DEAD),
+            name=role.group,
+            sources=(*FOLLOWED, topics.DOCUMENTS) if role.follows else FOLLOWED,
             process=self._process,
             entries_max=256,
             linger_s=0.05,
@@ -79,7 +104,7 @@ class Ledger:
         async with self._ticking:
             if not self._filled:
                 await self.rebuild(self._log)
-            while True:
+            while await self._may_emit():
                 now_ms = self._now_ms() if now_s is None else round(now_s * 1000)
                 plans, due_ms = await self._store.plan(self._timings, now_ms)
                 if plans:
@@ -87,6 +112,17 @@ class Ledger:
                 elif due_ms is None or due_ms > now_ms:
                     self._sleeps_until_ms = math.inf if due_ms is None else due_ms
                     return (self._sleeps_until_ms - now_ms) / 1000
+            self._sleeps_until_ms = math.inf
+            return RETRY_S
+
+    async def _may_emit(self) -> bool:
+        """Who takes over first learns all that was emitted before."""
+        if not await self._role.may_emit():
+            self.emits = False
+        elif not self.emits and await self._log.lag(self.stage.name, topics.DOCUMENTS) == 0:
+            self.emits = True
+            logger().info("emits", stage=self.stage.name)
+        return self.emits
 
     async def rebuild(self, log: Log) -> None:
         """Fill a new file from the log; nothing is emitted before it is done. No effect on a file that is filled."""
@@ -94,19 +130,33 @@ class Ledger:
         self._filled = True
 
     async def _process(self, entry: Entry) -> AsyncGenerator[Output, None]:
-        try:
-            arrived = arrival(entry)
-        except Permanent as error:
-            # A dead letter about a dead letter would be followed by the next one, for ever.
-            if entry.position.topic != topics.DEAD.name:
-                raise
-            logger().warning("unreadable dead letter", at=str(entry.position), detail=error.detail)
-            arrived = None
-        if arrived is not None:
+        if entry.position.topic == topics.DOCUMENTS.name:
+            await self._follow(entry)
+        elif (arrived := self._arrival(entry)) is not None:
             await self._apply(await assembly.with_layer(self._store, self._log, arrived))
         nothing: tuple[Output, ...] = ()
         for output in nothing:
             yield output
+
+    def _arrival(self, entry: Entry) -> Arrival | None:
+        try:
+            return arrival(entry)
+        except Permanent as error:
+            # A dead letter about a dead letter would be followed by the next one, for ever; a follower writes none.
+            if self.emits and entry.position.topic != topics.DEAD.name:
+                raise
+            logger().warning("unreadable", at=str(entry.position), detail=error.detail)
+            return None
+
+    async def _follow(self, entry: Entry) -> None:
+        """A Document that another ledger emitted. Our own come back too, and are known by their revision."""
+        revision = revision_of(entry)
+        if revision and await self._store.is_known(entry.key, revision):
+            return
+        if (found := await restored(self._blobs, entry)) is not None:
+            due_ms = await self._store.follow(found, self._timings, self._now_ms())
+            if due_ms is not None and due_ms < self._sleeps_until_ms:
+                self._wake.set()
 
     async def _apply_all(self, arrivals: Sequence[Arrival]) -> Sequence[None]:
         due_ms = await self._store.apply(arrivals, self._timings, self._now_ms())
@@ -116,6 +166,8 @@ class Ledger:
 
     async def _emit(self, plans: Sequence[Plan], now_ms: int) -> None:
         ready = [await self._record(plan) for plan in plans]
+        if not await self._may_emit():  # recording may have taken long: asked as late as can be
+            return
         with effect("ledger.documents"):
             positions = await self._log.append(topics.DOCUMENTS, [record for record, _ in ready])
         emitted = [

@@ -11,7 +11,7 @@ from folio import topics
 from folio.faults import effect
 from folio.log import Position
 from folio.records import PageText
-from ledger import plans
+from ledger import following, plans
 from ledger.arrivals import Arrival, Books, markdown, store
 from ledger.plans import Emitted, Plan, Restored
 from ledger.rules import Index, Timings
@@ -54,6 +54,14 @@ class LedgerStore:
     async def layer(self, text: PageText) -> "str | Position | None":
         """The text layer beside a verify read: its Markdown, or where it rests, or None."""
         return await self._run(_layer, text)
+
+    async def is_known(self, doc: str, revision: int) -> bool:
+        """Whether this file emitted that revision, is about to, or followed it already."""
+        return await self._run(following.is_known, doc, revision)
+
+    async def follow(self, found: Restored, timings: Timings, now_ms: int) -> int | None:
+        """Take over a Document that another ledger emitted; returns when something of it is due."""
+        return await self._run(following.follow, found, timings, now_ms)
 
     async def rebuilt(self) -> bool:
         """False for a new file, until it holds what the log tells."""
