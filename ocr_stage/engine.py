@@ -1,14 +1,20 @@
-"""The port between the stage and whatever reads pages, image in, `Reading` out; and an engine that follows a script."""
+"""The port between the stage and whatever reads pages, image in, `Reading` out; and an engine that follows a script.
+
+A model that answers in a grammar has a port of its own (`ocr_stage.model`); `Reading.of` tidies what it said.
+"""
 
 import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from folio.errors import Cause, CauseKind, Permanent, Transient
 from folio.records import Block, BlockKind, Box
+from ocr_stage.model import ModelOutput
+from ocr_stage.tidy import tidied
+from ocr_stage.tidy_blocks import Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +27,21 @@ class Reading:
     tokens: int = 0
     seconds: float = 0.0
     finish: str = ""
+    flags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, output: ModelOutput, rules: Rules | None = None) -> Self:
+        """What a model said, tidied. Never raises for what it said: a loop or a cut end stays in `finish`."""
+        tidy = tidied(output.text, prompt=output.prompt, transform=output.transform, rules=rules)
+        return cls(
+            markdown=tidy.markdown,
+            blocks=tidy.blocks,
+            mode=output.mode,
+            tokens=output.tokens,
+            seconds=output.seconds,
+            finish=output.finish,
+            flags=tidy.flags,
+        )
 
 
 class Engine(Protocol):
@@ -42,14 +63,16 @@ class Engine(Protocol):
 
 
 SCRIPT = b"folio:"
+SAID = b"model:"
 REFUSAL = b"folio!"
 
 
 class ScriptedEngine:
     """Reads what a test wrote into the bytes; for tests, and to measure everything but the reading.
 
-    ``folio:MARKDOWN`` is read as MARKDOWN; ``folio!CAUSE`` fails with that cause (transient causes as Transient);
-    ``folio!hang`` never ends. Any other bytes read as a sentence made from their hash.
+    ``folio:MARKDOWN`` is read as MARKDOWN; ``model:TEXT`` as what a model said, in its grammar; ``folio!CAUSE`` fails
+    with that cause (transient causes as Transient); ``folio!hang`` never ends. Any other bytes read as a sentence
+    made from their hash.
     """
 
     name = "scripted"
@@ -65,6 +88,9 @@ class ScriptedEngine:
             await _refuse(image.removeprefix(REFUSAL).decode())
         if self._seconds:
             await asyncio.sleep(self._seconds)
+        if image.startswith(SAID):
+            text = image.removeprefix(SAID).decode()
+            return Reading.of(ModelOutput(text=text, tokens=len(text.split()), mode="script"))
         markdown = image.removeprefix(SCRIPT).decode() if image.startswith(SCRIPT) else _sentence(image)
         return Reading(
             markdown=markdown,

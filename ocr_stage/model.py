@@ -1,6 +1,6 @@
 """The port of models that answer in a grammar: a picture and what is asked of it in, what the model said out.
 
-Nothing that a model says is trusted: `ocr_stage.tidy` makes a `Reading` of it.
+Nothing that a model says is trusted: `ocr_stage.engine.Reading.of` tidies it.
 """
 
 from dataclasses import dataclass, field
@@ -41,7 +41,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOutput:
-    """What a model said about one picture, word for word, special tokens included.
+    """What a model said about one picture, word for word, special tokens included; `prompt` is the name of what it was
+    asked, since what stands where a label would stand depends on it.
 
     `transform` leads from what its boxes are fractions of to the picture that it was given. For DeepSeek-OCR these are
     one and the same, padding and tiles left out, so it stays as it is; a model whose boxes speak of the padded canvas
@@ -52,6 +53,7 @@ class ModelOutput:
     finish: Finish = Finish.STOP
     tokens: int = 0
     mode: str = ""
+    prompt: str = MARKDOWN.name
     transform: Transform = field(default_factory=Transform.whole)
     seconds: float = 0.0
 

@@ -143,6 +143,7 @@ class OcrStage:
                 "tokens": reading.tokens,
                 "seconds": round(reading.seconds, 3),
                 "finish": reading.finish,
+                "flags": reading.flags,
             }
         )
 
