@@ -1,6 +1,7 @@
 """One typed tree of settings: defaults, then folio.toml, then FOLIO_SECTION__KEY variables. Unknown keys are errors."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard
@@ -8,6 +9,8 @@ from typing import Annotated, Any, Literal, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from folio.errors import SettingsError
+from folio.nearest import nearest
+from folio.profiles import ModeName, Profile, chosen
 
 MIB = 1 << 20
 FILE_NAME = "folio.toml"
@@ -63,6 +66,11 @@ class Ocr(Section):
         5, description="verify reads and pages.bulk wait until all else has rested this long (or for a minute)"
     )
     layout: bool = Field(default=True, description="find titles, tables, figures and margins with a layout model")
+    profile: str = Field(
+        "general", description="a bundle of mode, prompt, preprocessing and rules; see docs/reading.md"
+    )
+    mode: ModeName | None = Field(None, description="resolution that a model reads in; unset: the profile's")
+    prompt: str = Field("", description="what a model is asked; unset: the profile's")
 
 
 class Ledger(Section):
@@ -164,6 +172,12 @@ class Settings(Section):
     telemetry: Telemetry = Field(default_factory=Telemetry)
     kafka: Kafka = Field(default_factory=Kafka)
     blobs: Blobs = Field(default_factory=Blobs)
+    profiles: dict[str, Profile] = Field({}, description="profiles of one's own, as tables [profiles.NAME]")
+
+    @property
+    def profile(self) -> Profile:
+        """How pages are read. Raises SettingsError where `ocr.profile` names none."""
+        return chosen(self.ocr.profile, self.profiles, mode=self.ocr.mode, prompt=self.ocr.prompt)
 
 
 def load(
@@ -176,12 +190,15 @@ def load(
     merged: dict[str, Any] = {
         name: {} for name, field in Settings.model_fields.items() if _is_section(field.annotation)
     }
+    merged["profiles"] = {}
     for _, layer in layers(file=file, environment=environment, overrides=overrides):
         _merge(merged, layer)
     try:
-        return Settings.model_validate(merged)
+        settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
+    _ = settings.profile  # an unknown name is said at once
+    return settings
 
 
 def layers(
@@ -274,16 +291,22 @@ def _flat(layer: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _explain(error: ValidationError) -> str:
-    import difflib
-
     lines = []
     for wrong in error.errors(include_url=False):
         key = ".".join(str(part) for part in wrong["loc"])
         if wrong["type"] == "extra_forbidden":
             if isinstance(wrong["input"], Mapping):  # an unknown section: what it holds says more than its name
                 key = ".".join([key, *list(_flat(wrong["input"]))[:1]])
-            near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.0)
-            lines.append(f"unknown setting {key}: did you mean {near[0]}? (folio config show lists all)")
+            near = nearest(key, [*known_keys(), *_profile_keys(key)])
+            lines.append(f"unknown setting {key}: did you mean {near}? (folio config show lists all)")
         else:
-            lines.append(f"setting {key} = {wrong['input']!r}: {wrong['msg']}")
+            choices = re.findall(r"'([^']+)'", str(wrong.get("ctx", {}).get("expected", "")))
+            near = f"did you mean {nearest(str(wrong['input']), choices)}? " if choices else ""
+            lines.append(f"setting {key} = {wrong['input']!r}: {near}{wrong['msg']}")
     return "\n".join(lines)
+
+
+def _profile_keys(key: str) -> list[str]:
+    """Those of the profile that an unknown key is in."""
+    section, _, rest = key.partition(".")
+    return [f"profiles.{rest.partition('.')[0]}.{name}" for name in Profile.model_fields if section == "profiles"]

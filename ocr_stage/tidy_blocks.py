@@ -56,7 +56,7 @@ def _blocks(text: str, kind: BlockKind, rules: Rules) -> Iterator[Words]:
         yield from _alone(text, kind, rules)
         return
     held: list[str] = []
-    before = kind
+    before: BlockKind = kind
     for part in _parts(text):
         found = _mended(part, kind, rules)
         if held and (found.kind is not before or before not in _RUNNING):

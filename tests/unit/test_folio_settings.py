@@ -84,3 +84,34 @@ def test_secrets_reach_their_setting_and_are_never_shown() -> None:
     settings = load(environment=environment)
     assert settings.kafka.password == settings.indexer.api_key == "hunter2"
     assert "hunter2" not in str(described(settings, environment=environment))
+
+
+def test_a_profile_is_a_bundle_and_what_is_set_beside_it_wins(tmp_path: Path) -> None:
+    file = tmp_path / "folio.toml"
+    file.write_text('[ocr]\nprofile = "bank"\n[profiles.bank]\nmode = "large"\nprompt = "ocr"\nrules = ["lists"]\n')
+    environment = {"FOLIO_PROFILES__BANK__PREPROCESS": "off"}
+    profile = load(file=file, environment=environment).profile
+    assert (profile.mode, profile.prompt, profile.preprocess, profile.rules) == ("large", "ocr", "off", ("lists",))
+    beside = load(file=file, environment={"FOLIO_OCR__MODE": "base", "FOLIO_OCR__PROMPT": "text"}).profile
+    assert (beside.mode, beside.prompt, beside.rules) == ("base", "text", ("lists",))
+
+
+def test_profiles_that_come_with_folio() -> None:
+    assert load(environment={}).profile.mode == "auto"
+    assert load(environment={"FOLIO_OCR__PROFILE": "finance"}).profile.mode == "large"
+    own = load(environment={"FOLIO_OCR__PROFILE": "finance", "FOLIO_PROFILES__FINANCE__MODE": "base"})
+    assert own.profile.mode == "base"
+
+
+@pytest.mark.parametrize(
+    ("environment", "near"),
+    [
+        ({"FOLIO_OCR__PROFILE": "finanze"}, "finance"),
+        ({"FOLIO_OCR__MODE": "gundum"}, "gundam"),
+        ({"FOLIO_PROFILES__MINE__MOD": "base"}, "profiles.mine.mode"),
+        ({"FOLIO_PROFILES__MINE__MODE": "bass"}, "base"),
+    ],
+)
+def test_an_unknown_name_in_a_profile_names_the_nearest(environment, near) -> None:
+    with pytest.raises(SettingsError, match=f"did you mean {near}"):
+        load(environment=environment)
