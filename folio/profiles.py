@@ -26,27 +26,31 @@ class Profile(BaseModel):
     rules: tuple[Literal["formulas", "lists"], ...] = Field(("formulas", "lists"), description="what is mended")
 
 
-PROFILES: Mapping[str, Profile] = {
-    "general": Profile(),
-    "finance": Profile(mode="large"),
-    "education": Profile(mode="gundam"),
-    "papers": Profile(mode="gundam"),
-    "newspapers": Profile(mode="gundam"),
-    "books": Profile(mode="base"),
-    "slides": Profile(mode="base", preprocess="off"),
+PROFILES: Mapping[str, Mapping[str, str]] = {
+    "general": {},
+    "finance": {"mode": "large"},
+    "education": {"mode": "gundam"},
+    "papers": {"mode": "gundam"},
+    "newspapers": {"mode": "gundam"},
+    "books": {"mode": "base"},
+    "slides": {"mode": "base", "preprocess": "off"},
 }
+"""What differs from a profile's defaults; made one when it is chosen, not at every start."""
 
 
-def chosen(name: str, own: Mapping[str, Profile], *, mode: ModeName | None = None, prompt: str = "") -> Profile:
-    """The profile of that name, one's own before a built-in one, with what was set beside it.
-
-    Raises SettingsError with the nearest name.
-    """
-    known = {**PROFILES, **own}
+def check(name: str, own: Mapping[str, Profile]) -> None:
+    """Raises SettingsError with the nearest name."""
+    known = {*PROFILES, *own}
     if name not in known:
         raise SettingsError(
             f"ocr.profile: there is no profile {name!r}: did you mean {nearest(name, known)}? "
             f"({', '.join(sorted(known))}; a table [profiles.{name or 'NAME'}] makes one)"
         )
+
+
+def chosen(name: str, own: Mapping[str, Profile], *, mode: ModeName | None = None, prompt: str = "") -> Profile:
+    """The profile of that name, one's own before a built-in one, with what was set beside it. Raises SettingsError."""
+    check(name, own)
     beside = {key: value for key, value in (("mode", mode), ("prompt", prompt)) if value}
-    return known[name].model_copy(update=beside)
+    profile = own[name] if name in own else Profile.model_validate(PROFILES[name])
+    return profile.model_copy(update=beside)

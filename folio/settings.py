@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from folio.errors import SettingsError
 from folio.nearest import nearest
-from folio.profiles import ModeName, Profile, chosen
+from folio.profiles import ModeName, Profile, check, chosen
 
 MIB = 1 << 20
 FILE_NAME = "folio.toml"
@@ -197,7 +197,7 @@ def load(
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
-    _ = settings.profile  # an unknown name is said at once
+    check(settings.ocr.profile, settings.profiles)
     return settings
 
 
