@@ -1,5 +1,6 @@
 """Every message that travels, as frozen pydantic models; the log carries their JSON (documents: zstd of it)."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, Self, TypeVar
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from folio.errors import Cause, Permanent
 from folio.ids import Doc, doc_of, version_at
-from folio.log import Entry
+from folio.log import Entry, Position, Record
 from folio.topics import UPLOADS
 
 M = TypeVar("M", bound="Message")
@@ -288,8 +289,15 @@ class Receipt(Message):
     indexed_ms: int = 0
 
 
+CONNECT = "__connect.errors."
+"""How Kafka Connect begins the names of the headers of its dead letters: tools that know them read ours."""
+
+
 class DeadLetter(Message):
-    """Why a record was given up, and where it lies; never its bytes."""
+    """Why a record was given up, and where it lies; never its bytes.
+
+    `redriven_ms`: not a failure but the end of one. The record was appended again at that time, or read by a replay.
+    """
 
     stage: str
     cause: Cause
@@ -302,6 +310,25 @@ class DeadLetter(Message):
     doc: Doc | None = None
     version: int | None = None
     page: int | None = None
+    redriven_ms: int = 0
+
+    @property
+    def at(self) -> Position:
+        return Position(self.topic, self.partition, self.offset)
+
+    def record(self, headers: Mapping[str, str]) -> Record:
+        """To be appended to `dead`: with the headers that the given-up record had, and Kafka Connect's."""
+        facts = {
+            "topic": self.topic,
+            "partition": str(self.partition),
+            "offset": str(self.offset),
+            "connector.name": "folio",
+            "stage": self.stage,
+            "exception.class.name": self.cause.value,
+            "exception.message": self.detail or self.cause.sentence,
+        }
+        ours = {CONNECT + name: value for name, value in facts.items()}
+        return Record(key=self.doc or self.key, value=self.encode(), headers={**headers, **ours})
 
     @classmethod
     def of(cls, entry: Entry, stage: str, *, cause: Cause, detail: str) -> "DeadLetter":

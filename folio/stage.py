@@ -14,7 +14,7 @@ from folio import topics
 from folio.batching import Batcher, has_answer, looked_at
 from folio.errors import Cause, LeaseLost, Permanent, StageStopped, Transient
 from folio.gate import Gate
-from folio.log import Entry, Lease, Log, Position, Reader, Record
+from folio.log import Entry, Lease, Log, Position, Reader
 from folio.outputs import Output, append_all
 from folio.patience import Patience
 from folio.records import DeadLetter
@@ -293,9 +293,8 @@ class StageLoop:
 
     async def _bury(self, entry: Entry, cause: Cause, detail: str = "") -> None:
         letter = DeadLetter.of(entry, self.stage.name, cause=cause, detail=detail)
-        record = Record(key=letter.doc or entry.key, value=letter.encode(), headers=dict(entry.headers))
         with self._at_work():
-            await self._patience(lambda: self._append((topics.DEAD, record)))
+            await self._patience(lambda: self._append((topics.DEAD, letter.record(entry.headers))))
 
     def _count_failure(self) -> None:
         self._failures += 1

@@ -49,7 +49,7 @@ def arrival(entry: Entry) -> Arrival | None:
     """Decode an entry; None when it says nothing about a document. Raises Permanent(schema_invalid)."""
     message = _KINDS[entry.position.topic].decode(entry.value)
     doc = getattr(message, "doc", None)
-    if doc is None:
+    if doc is None or (isinstance(message, DeadLetter) and message.redriven_ms):
         return None
     _check(message, doc)
     arrived = Arrival(doc=doc, message=message, position=entry.position, appended_ms=entry.appended_ms)
