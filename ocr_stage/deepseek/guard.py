@@ -12,6 +12,8 @@ import torch
 NGRAM, WINDOW = 30, 90
 WINDOW_MAX = 2048
 """Of a request: what the guard looks through at every token."""
+ALLOWED_MAX = 8
+"""Tokens that one request may have let off."""
 OFF = 0
 ASKED = 1
 """In place of a setting: the guard's own."""
@@ -46,7 +48,19 @@ def let_off_of(asked: Mapping[str, Any] | None) -> tuple[int, ...] | None:
         return None
     if not isinstance(ids, list | tuple | set | frozenset) or not all(_whole(one) for one in ids):
         raise ValueError(f"whitelist_token_ids is a list of token ids, not {ids!r}")
+    if len(ids) > ALLOWED_MAX:
+        raise ValueError(f"whitelist_token_ids has {len(ids)} ids, at most {ALLOWED_MAX} can be let off")
     return tuple(ids)
+
+
+def allowed_row(ids: Sequence[int]) -> list[int]:
+    """As one row of `allowed`: all are of one length."""
+    return [*ids, *[-1] * (ALLOWED_MAX - len(ids))]
+
+
+def reach(settings: Any) -> tuple[int, int]:
+    """The largest n and the largest window of packed settings (an array on the host); (0, 0) when all are off."""
+    return (int((settings >> _HIGH).max()), int((settings & (1 << _HIGH) - 1).max())) if len(settings) else (0, 0)
 
 
 def _whole(number: object) -> bool:
