@@ -1,6 +1,7 @@
 """The Blobs port: content-addressed bytes, a folder here or an object store by URL."""
 
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,3 +39,7 @@ class Blobs(Protocol):
     async def exists(self, sha256: str) -> bool: ...
 
     def list(self) -> AsyncIterator[Blob]: ...
+
+    async def sweep(self, keep: AbstractSet[str], *, older_than_s: float) -> int:
+        """Delete blobs that `keep` does not name and nobody has put for `older_than_s`; returns how many."""
+        ...

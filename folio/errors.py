@@ -36,6 +36,7 @@ class Cause(StrEnum):
     EMBEDDING_INVALID = "embedding_invalid"
     STORE_DOWN = "store_down"
     LOG_DOWN = "log_down"
+    BLOBS_DOWN = "blobs_down"
     DISK_FULL = "disk_full"
     QUOTA = "quota"
     SCHEMA_INVALID = "schema_invalid"
@@ -59,7 +60,10 @@ class Cause(StrEnum):
 
 
 _TRANSIENT = frozenset(
-    {Cause.ENGINE_DOWN, Cause.EMBEDDER_DOWN, Cause.STORE_DOWN, Cause.LOG_DOWN, Cause.DISK_FULL, Cause.QUOTA}
+    {
+        *(Cause.ENGINE_DOWN, Cause.EMBEDDER_DOWN, Cause.STORE_DOWN, Cause.LOG_DOWN, Cause.BLOBS_DOWN),
+        *(Cause.DISK_FULL, Cause.QUOTA),
+    }
 )
 _SECURITY = frozenset({Cause.POLICY_DENIED, Cause.HIDDEN_TEXT})
 
@@ -86,6 +90,7 @@ _SENTENCES = {
     Cause.EMBEDDING_INVALID: "The embedder returned vectors that are not finite, or of the wrong size.",
     Cause.STORE_DOWN: "The index does not answer; folio waits for it.",
     Cause.LOG_DOWN: "The log (Kafka) does not answer; folio waits for it.",
+    Cause.BLOBS_DOWN: "The store of files and pictures (blobs.url) does not answer; folio waits for it.",
     Cause.DISK_FULL: "The disk is full; nothing acknowledged is lost. Make space, folio goes on by itself.",
     Cause.QUOTA: "A quota is used up; folio waits.",
     Cause.SCHEMA_INVALID: "The record is not what its topic promises: see docs/architecture.md.",

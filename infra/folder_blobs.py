@@ -25,7 +25,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class FolderBlobs:
-    """Content-addressed files under `root/aa/`. One process may write and sweep a root; any may read it.
+    """Content-addressed files under `root/aa/`. Any number of processes may read and write; one sweeps.
 
     A blob is written under another name, synced and renamed, so a reader never sees half of one. `get` checks the
     hash, which costs less than reading the bytes; `local` hands out the file unchecked. One level of folders: a
@@ -150,12 +150,18 @@ class FolderBlobs:
         return sum(self._sweep_one(blob, before_s) for blob in _blobs_in(folder) if blob.sha256 not in keep)
 
     def _sweep_one(self, blob: Blob, before_s: float) -> bool:
-        path = self._path(blob.sha256)
+        """Another process may put it again at any moment: it is taken aside, looked at once more, and brought back."""
+        path, aside = self._path(blob.sha256), self._unfinished / f"{blob.sha256}.{uuid.uuid4().hex}"
         with self._deciding:
             if path.stat().st_mtime > before_s:
                 return False
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            path.rename(aside)
+            if aside.stat().st_mtime > before_s:
+                aside.rename(path)
+                return False
             with effect("blobs.sweep"):
-                path.unlink()
+                aside.unlink()
             return True
 
     def _sweep_unfinished(self, before_s: float) -> None:

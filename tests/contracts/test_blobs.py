@@ -3,21 +3,35 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from folio.blobs import Blobs
-from folio.errors import Cause, Gone, Permanent
+from folio.errors import Cause, Gone, Permanent, SettingsError, Transient
 from infra.folder_blobs import FOLDER_OF_UNFINISHED, FolderBlobs
+from infra.object_blobs import PART_BYTES, ObjectBlobs
+from tests.s3_server import BUCKET, Objects, s3_server
 
-ADAPTERS: dict[str, Callable[[Path], Blobs]] = {"folder": lambda path: FolderBlobs(path / "blobs")}
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blobs]:
+    with ExitStack() as stack:
+        if request.param == "folder":
+            yield FolderBlobs(tmp_path / "blobs")
+        elif request.param == "memory":
+            yield ObjectBlobs.at("memory:///", tmp_path)
+        else:
+            yield at_server(stack.enter_context(s3_server()), tmp_path, monkeypatch)
 
 
-@pytest.fixture(params=ADAPTERS)
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return ADAPTERS[request.param](tmp_path)
+def at_server(server: Objects, scratch: Path, monkeypatch: pytest.MonkeyPatch, url: str = f"s3://{BUCKET}/a/b") -> Any:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return ObjectBlobs.at(url, scratch)
 
 
 class TestBlobs:
@@ -62,6 +76,87 @@ class TestBlobs:
         with pytest.raises(ValueError, match="sha256"):
             async with blobs.local(name):
                 pass
+
+    async def test_the_sweep_takes_what_is_unreferenced_only(self, blobs: Blobs) -> None:
+        kept, dropped = [await blobs.put(content) for content in (b"kept", b"dropped")]
+        assert await blobs.sweep({kept}, older_than_s=3600) == 0
+        assert await blobs.sweep({kept}, older_than_s=-5) == 1
+        assert (await blobs.exists(kept), await blobs.exists(dropped)) == (True, False)
+
+
+@pytest.fixture
+def server() -> Iterator[Objects]:
+    with s3_server() as running:
+        yield running
+
+
+class TestObjectBlobs:
+    @pytest.fixture
+    async def store(
+        self, server: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[ObjectBlobs]:
+        return at_server(server, tmp_path / "scratch", monkeypatch)
+
+    async def test_objects_lie_under_the_prefix_and_a_large_file_goes_in_parts(
+        self, store: ObjectBlobs, server: Objects, tmp_path: Path
+    ) -> None:
+        content = os.urandom(2 * PART_BYTES + 5)
+        (tmp_path / "scan.pdf").write_bytes(content)
+        sha256 = await store.put_file(tmp_path / "scan.pdf")
+        assert sha256 == hashlib.sha256(content).hexdigest()
+        assert list(server.objects) == [f"a/b/{sha256[:2]}/{sha256}"]
+        assert sum("partNumber" in request for request in server.requests) == 3
+        async with store.local(sha256) as path:
+            assert path.read_bytes() == content
+        assert not path.exists()
+
+    async def test_what_was_put_lately_is_not_sent_again_and_what_is_old_is(
+        self, store: ObjectBlobs, server: Objects
+    ) -> None:
+        sha256 = await store.put(b"page")
+        await store.put(b"page")
+        assert sum(request.startswith("PUT") for request in server.requests) == 1
+        (key,) = server.objects
+        server.objects[key] = (b"page", 1.0)
+        await store.put(b"page")
+        assert await store.sweep(set(), older_than_s=3600) == 0
+        assert await store.exists(sha256)
+
+    async def test_damaged_bytes_are_never_handed_out_as_good(self, store: ObjectBlobs, server: Objects) -> None:
+        sha256 = await store.put(b"good")
+        (key,) = server.objects
+        server.objects[key] = (b"evil", time.time())
+        with pytest.raises(Permanent, match="changed"):
+            await store.get(sha256)
+        with pytest.raises(Permanent, match="changed"):
+            async with store.local(sha256):
+                pass
+
+    async def test_a_store_that_is_away_is_waited_for(self, store: ObjectBlobs, server: Objects) -> None:
+        sha256 = await store.put(b"page")
+        server.down = True
+        for call in (store.put(b"other"), store.get(sha256), store.exists(sha256), store.check()):
+            with pytest.raises(Transient) as raised:
+                await call
+            assert raised.value.cause is Cause.BLOBS_DOWN
+        server.down = False
+        assert await store.get(sha256) == b"page"
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "url"),
+        [("AWS_ACCESS_KEY_ID", "nobody", f"s3://{BUCKET}"), ("AWS_REGION", "us-east-1", "s3://other")],
+    )
+    async def test_wrong_credentials_and_buckets_are_said_when_it_opens(
+        self, variable: str, value: str, url: str, server: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_server(server, tmp_path, monkeypatch)
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(SettingsError, match=r"blobs\.url and its credentials"):
+            await ObjectBlobs.at(url, tmp_path).check()
+
+    def test_a_url_that_is_none_is_said(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match=r"blobs\.url"):
+            ObjectBlobs.at("bucket/without/scheme", tmp_path)
 
 
 class TestFolderBlobs:

@@ -17,11 +17,13 @@ from tests.faults.points import bare_effects, fail_points, modules
 from tests.faults.scenario import contents
 from tests.pages import report_pdf
 
-REACHED_ELSEWHERE = frozenset(
-    {"ledger.blob:before", "ledger.blob:after", "ledger.followed:before", "ledger.followed:after"}
+_NOT_IN_THIS_LIFE = (
+    *("ledger.blob", "ledger.followed"),
+    *("blobs.put_object", "blobs.put_file_object", "blobs.sweep_object"),
 )
+REACHED_ELSEWHERE = frozenset(f"{name}:{when}" for name in _NOT_IN_THIS_LIFE for when in ("before", "after"))
 """A document over the log's limit, 1 GiB: test_a_crash_around_a_large_documents_blob_emits_it_once covers them. And
-ledgers that follow another: there is none in this life."""
+ledgers that follow another, and object stores: there are none in this life."""
 
 KILLS = int(os.environ.get("FOLIO_TEST_KILLS", "200"))
 RESTARTS_MAX = 12
