@@ -89,9 +89,18 @@ class _Reader:
         elif self.where is _Where.BODY:
             self.said[-1].parts.append(text)
         elif text.strip():
+            self._after_label(text)
+
+    def _after_label(self, text: str) -> None:
+        """Where the boxes should stand: they do without their tag, or there are none."""
+        found = _CLOSED.match(text, 0, COORDINATES_CHARS_MAX)
+        self.where = _Where.BODY
+        if found:
+            self._flag(Flag.TAG_UNCLOSED)
+            self._boxed(found[0])
+        else:
             self._flag(Flag.BOX_MISSING)
-            self.where = _Where.BODY
-            self.said[-1].parts.append(text)
+        self.said[-1].parts.append(text[found.end() :] if found else text)
 
     def _tag(self, name: str) -> None:
         if name == "ref":

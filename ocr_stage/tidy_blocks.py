@@ -18,6 +18,8 @@ _CENTRE = re.compile(r"</?center>", re.IGNORECASE)
 _PIPES = re.compile(r"\|[^\n]*\n[ \t]*\|?[ \t:|-]*-[ \t:|-]*(?:\n|$)")
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
 _FORMULA = re.compile(r"\$\$[^$]*\$\$[\s.,;]*")
+_BLANK_LINES = re.compile(r"\n\n+")
+_TRAILING = re.compile(r"[ \t]+(?=\n)")
 _FIXED = frozenset({BlockKind.CAPTION, BlockKind.FOOTNOTE, BlockKind.FIGURE})
 """Kinds that a label gives to text of any shape."""
 _RUNNING = frozenset({BlockKind.PARAGRAPH, BlockKind.LIST, *_FIXED})
@@ -47,7 +49,8 @@ def words(text: str, kind: BlockKind, rules: Rules, flags: dict[str, None]) -> I
             table = in_dollars(segment.text) if rules.formulas else segment.text
             yield Words(BlockKind.TABLE, without_tokens(table))
         elif segment.text.strip():
-            yield from _blocks(segment.text, kind, rules)
+            is_plain = rules.formulas and kind is not BlockKind.CODE and not _has_code(segment.text)
+            yield from _blocks(in_dollars(segment.text) if is_plain else segment.text, kind, rules)
 
 
 def _blocks(text: str, kind: BlockKind, rules: Rules) -> Iterator[Words]:
@@ -95,7 +98,19 @@ def _heading(text: str, rules: Rules) -> Words:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Between blank lines, a fence of code whole."""
+    """Between blank lines, a fence of code whole; no line ends in blanks."""
+    if _has_code(text):
+        yield from _fenced(text)
+        return
+    bare = _TRAILING.sub("", text) if " \n" in text or "\t\n" in text else text
+    yield from _BLANK_LINES.split(bare.strip("\n").rstrip())
+
+
+def _has_code(text: str) -> bool:
+    return "```" in text or "~~~" in text
+
+
+def _fenced(text: str) -> Iterator[str]:
     part: list[str] = []
     fence = ""
     for line in text.split("\n"):
@@ -127,9 +142,9 @@ def _mended(part: str, kind: BlockKind, rules: Rules) -> Words:
 
 
 def _shown(text: str, kind: BlockKind) -> BlockKind:
-    if _FORMULA.fullmatch(text):
+    if text.startswith("$$") and _FORMULA.fullmatch(text):
         return BlockKind.FORMULA
-    if _PIPES.match(text):
+    if text.startswith("|") and _PIPES.match(text):
         return BlockKind.TABLE
     if ITEM.match(text):
         return BlockKind.LIST

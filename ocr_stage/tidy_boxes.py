@@ -19,6 +19,11 @@ def placed(boxes: Iterable[tuple[float, ...]], transform: Transform, flags: dict
 
 def _placed(boxes: Iterable[tuple[float, ...]], transform: Transform, flags: dict[str, None]) -> Iterator[Box]:
     for x0, y0, x1, y1 in boxes:
+        if 0 <= x0 <= x1 - NARROW <= LAST - NARROW and 0 <= y0 <= y1 - NARROW <= LAST - NARROW:
+            box = transform.box((x0 / LAST, y0 / LAST, x1 / LAST, y1 / LAST))
+            if box is not None:
+                yield box
+                continue
         if x1 < x0 or y1 < y0:
             flags[Flag.BOX_REVERSED] = None
         inside = _within(sorted((x0, x1)), sorted((y0, y1)), flags)

@@ -8,7 +8,7 @@ _BULLETS = "\u2022\u00b7\u25aa\u25cf"
 """Signs that stand nowhere but before an item."""
 _DASH = re.compile(r"(?<=\S)[ \t]?([-*+])[ \t]+(?=[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f\d\"\u201c(])")
 _BULLET = re.compile(rf"(?<=\S)\s*([{_BULLETS}])\s*(?=\S)")
-_NUMBER = re.compile(r"(?<=[^\s\d])[ \t]*\b(\d{1,3})([.)])[ \t]+(?=\S)")
+_NUMBER = re.compile(r"(?<=[^\s\d])[ \t]*\b(\d{1,3})([.)])[ \t]+(?=[^\W\d_])")
 _ENDS = '.;:!?)\u201d\u2019"%]'
 _PREFIXES = frozenset(
     {"anti", "co", "cross", "ex", "inter", "mid", "multi", "neo", "non", "post", "pre", "pro", "self", "semi", "sub"}
@@ -63,11 +63,13 @@ def _bullets(line: str, mark: str, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _numbers(line: str, mark: str, at: int) -> Iterator[tuple[int, int]]:
-    """Only the number that comes next, after the same sign."""
+    """Only the number that comes next, after the same sign; one alone may be the end of a sentence ("see page 2.")."""
     if not mark[:-1].isdecimal():
         return
-    number = int(mark[:-1])
-    for found in _NUMBER.finditer(line, at):
-        if found[2] == mark[-1] and int(found[1]) == number + 1:
+    number, found = int(mark[:-1]), list[re.Match[str]]()
+    for each in _NUMBER.finditer(line, at):
+        if each[2] == mark[-1] and int(each[1]) == number + 1:
             number += 1
-            yield found.start(), found.start(1)
+            found.append(each)
+    if len(found) > 1 or mark[-1] == ")" or (found and line[found[0].start() - 1] in _ENDS):
+        yield from ((each.start(), each.start(1)) for each in found)

@@ -87,6 +87,8 @@ def _checked(source: str) -> Segment:
 def _closed(source: str) -> str:
     """With every tag closed that the model left open at the end, and a table around it."""
     before = "" if source[:6].lower() == "<table" else "<table>"
+    if not before and source.endswith("</table>") and source.count("<table") == source.count("</table>"):
+        return source
     depth, row, cell = 0, False, ""
     for tag in _PART.finditer(before + source):
         opens, name = not tag[1], tag[2].lower()
@@ -126,5 +128,7 @@ def _rows(source: str) -> list[list[tuple[int, int]]]:
 
 
 def _spans(attributes: str) -> tuple[int, int]:
+    if not attributes:
+        return 1, 1
     found = {side.lower(): min(SPAN_MAX, int(count)) for side, count in _SPAN.findall(attributes)}
     return max(1, found.get("col", 1)), max(1, found.get("row", 1))

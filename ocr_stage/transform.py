@@ -82,10 +82,12 @@ class Transform:
         """From fractions of the picture to the box on the page around it; None where it has no place there."""
         width, height = self.seen
         x0, y0, x1, y1 = corners[0] * width, corners[1] * height, corners[2] * width, corners[3] * height
-        try:
-            there = around(moved(self.back, corner) for corner in ((x0, y0), (x1, y0), (x1, y1), (x0, y1)))
-        except ValueError:
-            return None
+        there = (x0, y0, x1, y1)
+        if self.back != SAME:
+            try:
+                there = around([moved(self.back, corner) for corner in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))])
+            except ValueError:
+                return None
         box = Box.within(there, width=self.page[0], height=self.page[1])
         return box if box.x0 < box.x1 and box.y0 < box.y1 else None
 
