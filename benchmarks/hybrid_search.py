@@ -30,6 +30,7 @@ from chunking.chunker import Chunker
 from folio.questions import Question
 from indexer.edge import EdgeStore
 from indexer.fusion import Weights, fused
+from indexer.giving import give_vectors
 from indexer.search import CANDIDATES, Searcher
 from indexer.store import Asked, Found, Where
 from indexer.swap import swap
@@ -56,7 +57,8 @@ async def indexed(embedder: CachedEmbedder, texts: dict[str, str]) -> AsyncItera
             for name, text in texts.items():
                 chunks = chunked(chunker, name, text)
                 passages[name] = [chunk.body for chunk in chunks.chunks]
-                await swap(store, embedder, chunks)
+                await swap(store, chunks)
+                await give_vectors(store, embedder, chunks.doc)
             yield Searcher(store, embedder), store, passages
         finally:
             await store.close()

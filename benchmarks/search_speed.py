@@ -28,6 +28,7 @@ from folio.records import BlockKind, Box, Chunk, ChunkSet, PageBox
 from indexer import sparse
 from indexer.edge import EdgeStore
 from indexer.embedding import ModelEmbedder, Vectors, open_embedder
+from indexer.giving import give_vectors
 from indexer.search import CANDIDATES, Searcher
 from indexer.store import LEXICAL
 from indexer.swap import swap
@@ -233,7 +234,8 @@ async def main() -> None:
 async def build(store: EdgeStore, embedder: Moved, sets: Iterator[ChunkSet]) -> None:
     began = time.perf_counter()
     for of in sets:
-        await swap(store, embedder, of)
+        await swap(store, of)
+        await give_vectors(store, embedder, of.doc)
     await store.flush()
     print(f"written in {time.perf_counter() - began:.0f} s", flush=True)
 

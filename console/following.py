@@ -83,7 +83,7 @@ class Following:
         return settled
 
     def _settle(self, result: Result, status: audit.DocumentStatus) -> list[Result]:
-        if status.state in audit.UNSETTLED:
+        if status.unfinished:
             return []
         result["gaps"] = self._gaps(status)
         left = self._pending[status.document]

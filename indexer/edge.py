@@ -1,7 +1,7 @@
 """The embedded Store: Qdrant Edge in a child process, kept in one folder, owned by one process at a time."""
 
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,20 @@ class EdgeStore:
         await self._call("raise_head", head.payload(), over)
 
     async def upsert(self, points: Sequence[Point]) -> None:
-        if points:
-            rows = b"".join(packed(point.vector) for point in points)
-            await self._call("upsert", [p.id for p in points], rows, [p.payload for p in points])
+        for some in ([p for p in points if p.vector is not None], [p for p in points if p.vector is None]):
+            if some:
+                rows = b"".join(packed(point.vector) for point in some)
+                await self._call("upsert", [p.id for p in some], rows, [p.payload for p in some])
 
-    async def count(self, doc: Doc, revision: int) -> int:
-        return int(await self._call("count", doc, revision))
+    async def count(self, doc: Doc, revision: int, *, lacking: bool = False) -> int:
+        return int(await self._call("count", doc, revision, lacking))
+
+    async def lacking(self, doc: Doc, revision: int, *, limit: int) -> dict[str, dict[str, Any]]:
+        return dict(await self._call("lacking", doc, revision, limit))
+
+    async def set_vectors(self, vectors: Mapping[str, Vector]) -> None:
+        if vectors:
+            await self._call("set_vectors", list(vectors), b"".join(map(packed, vectors.values())))
 
     async def vectors(self, doc: Doc) -> dict[str, Vector]:
         found: dict[str, Vector] = {}

@@ -20,7 +20,7 @@ from folio.ids import Doc, head_id
 from indexer import sparse
 from indexer.conditions import INTEGERS, KEYWORDS
 from indexer.edge_filters import asked_for, is_value, within
-from indexer.payload import words_of
+from indexer.payload import EMBEDDED, words_of
 from indexer.store import LEXICAL, refuse_mismatch
 
 FREE_BYTES_MIN = 96 << 20
@@ -37,6 +37,7 @@ INDEXED = {
 """Without graphs of their own: each would be built again at every maintenance, while nobody is answered; the few
 points that a narrow filter leaves are compared one by one."""
 BELONGS = edge.PayloadSelector.Include(["doc", "revision"])
+HAS_VECTOR = edge.HasVectorCondition("")
 HEADS_INDEXED = {"revision": edge.PayloadSchemaType.Integer}
 
 
@@ -70,8 +71,20 @@ class EdgeProcess:
         self._update(self._heads, edge.UpdateOperation.upsert_points([point], condition=edge.Filter(must=must)))
 
     def upsert(self, ids: list[str], vectors: bytes, payloads: list[dict[str, Any]]) -> None:
-        made = [self._point(*row) for row in zip(ids, self._rows(vectors, len(ids)), payloads, strict=True)]
-        self._update(self._points, edge.UpdateOperation.upsert_points(made))
+        """All with a vector, or all without: these replace no point that has one."""
+        is_bare = not vectors and self._dimension > 0
+        rows: list[list[float]] = [[]] * len(ids) if is_bare else self._rows(vectors, len(ids))
+        made = [self._point(*row) for row in zip(ids, rows, payloads, strict=True)]
+        lacking = edge.Filter(must_not=[HAS_VECTOR]) if is_bare else None
+        self._update(self._points, edge.UpdateOperation.upsert_points(made, condition=lacking))
+
+    def set_vectors(self, ids: list[str], vectors: bytes) -> None:
+        """The engine refuses to give a vector to a point that is gone, so they are looked for in the same call."""
+        there = {str(record.id) for record in self._points.retrieve(ids, False, False)}
+        rows = zip(ids, self._rows(vectors, len(ids)), strict=True)
+        made = [edge.PointVectors(point_id, {"": row}) for point_id, row in rows if point_id in there]
+        if made:
+            self._update(self._points, edge.UpdateOperation.update_vectors(made))
 
     def _rows(self, vectors: bytes, count: int) -> list[list[float]]:
         rows = np.frombuffer(vectors, np.float32).reshape(count, -1)
@@ -86,16 +99,25 @@ class EdgeProcess:
             vector[""] = row
         return edge.Point(point_id, vector, payload)
 
-    def count(self, doc: str, revision: int) -> int:
-        where = edge.Filter(must=[is_value("doc", doc), is_value("revision", revision)])
+    def count(self, doc: str, revision: int, lacking: bool) -> int:
+        if lacking and not self._dimension:
+            return 0
+        where = _of_revision(doc, revision, lacking=lacking)
         return int(self._points.count(edge.CountRequest(exact=True, filter=where)))
+
+    def lacking(self, doc: str, revision: int, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        if not self._dimension:
+            return []
+        where = _of_revision(doc, revision, lacking=True)
+        request = edge.ScrollRequest(limit=limit, filter=where, with_payload=edge.PayloadSelector.Include([*EMBEDDED]))
+        return [(str(record.id), record.payload) for record in self._points.scroll(request)[0]]
 
     def vectors(self, doc: str, offset: str | None) -> tuple[list[str], bytes, str | None]:
         """A page of (embed_hash ...), their vectors, and where the next page begins."""
         request = edge.ScrollRequest(
             offset=offset,
             limit=PAGE,
-            filter=edge.Filter(must=[is_value("doc", doc)]),
+            filter=edge.Filter(must=[is_value("doc", doc), HAS_VECTOR]),
             with_payload=edge.PayloadSelector.Include(["embed_hash"]),
             with_vector=[""],
         )
@@ -183,6 +205,11 @@ class EdgeProcess:
             raise Transient(
                 Cause.DISK_FULL, f"{free >> 20} MiB free at {self._path}, the index needs {FREE_BYTES_MIN >> 20}"
             )
+
+
+def _of_revision(doc: str, revision: int, *, lacking: bool) -> Any:
+    must = [is_value("doc", doc), is_value("revision", revision)]
+    return edge.Filter(must=must, must_not=[HAS_VECTOR] if lacking else [])
 
 
 def _agree(folder: Path, about: dict[str, Any]) -> None:

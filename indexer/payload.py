@@ -25,6 +25,10 @@ OURS = frozenset(
     )
 )
 """The names in `metadata` that are ours; whatever else is there the producer gave."""
+CONTEXT = "context"
+"""Top level: what is embedded before the text."""
+EMBEDDED = ("page_content", CONTEXT, "embed_hash", "chunk_id", "metadata.pages")
+"""What who embeds a stored chunk has to know of it."""
 SHADOWED = "shadowed"
 """Top level: what of a producer's metadata has a name of ours, so that its hits show it as it was given."""
 
@@ -62,9 +66,15 @@ def payload_of(of: ChunkSet, chunk: Chunk) -> dict[str, Any]:
         "tenant": tenant_of(of.doc),
         "chunk_id": chunk.chunk_id,
         "embed_hash": chunk.embed_hash,
+        **({CONTEXT: chunk.context} if chunk.context else {}),
         FACTS: facts_of(given),
         **({SHADOWED: shadowed} if shadowed else {}),
     }
+
+
+def embedded_text_of(payload: Mapping[str, Any]) -> str:
+    """What a chunk's vector is made of: `Chunk.embedded_text`, from what was stored."""
+    return "\n".join([*([payload[CONTEXT]] if CONTEXT in payload else []), str(payload["page_content"])])
 
 
 def words_of(payload: Mapping[str, Any]) -> str:

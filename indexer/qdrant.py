@@ -12,7 +12,7 @@ from folio.errors import Cause, Transient
 from folio.ids import Doc, head_id
 from indexer import sparse
 from indexer.conditions import INTEGERS, KEYWORDS, Test, conditions_of
-from indexer.payload import words_of
+from indexer.payload import EMBEDDED, words_of
 from indexer.store import (
     LEXICAL,
     Asked,
@@ -34,6 +34,8 @@ INDEXED = {
     **dict.fromkeys(KEYWORDS, models.PayloadSchemaType.KEYWORD),
     **dict.fromkeys(INTEGERS, models.PayloadSchemaType.INTEGER),
 }
+HAS_VECTOR = models.HasVectorCondition(has_vector="")
+NOT_FOUND = 404
 HEADS_INDEXED = {"seen": models.PayloadSchemaType.INTEGER, "revision": models.PayloadSchemaType.INTEGER}
 
 
@@ -84,17 +86,47 @@ class QdrantStore:
     async def upsert(self, points: Sequence[Point]) -> None:
         if not points:
             return
-        await self._ask(lambda: self.client.upsert(self.collection, _batch(points)))
+        whole = [point for point in points if point.vector is not None or not self._dimension]
+        bare = [point for point in points if point.vector is None and self._dimension]
+        if whole:
+            await self._ask(lambda: self.client.upsert(self.collection, _batch(whole)))
+        if bare:
+            lacking = models.Filter(must_not=[HAS_VECTOR])
+            await self._ask(lambda: self.client.upsert(self.collection, _batch(bare), update_filter=lacking))
 
-    async def count(self, doc: Doc, revision: int) -> int:
-        where = models.Filter(must=[_is("doc", doc), _is("revision", revision)])
+    async def count(self, doc: Doc, revision: int, *, lacking: bool = False) -> int:
+        if lacking and not self._dimension:
+            return 0
+        where = _of_revision(doc, revision, lacking=lacking)
         return (await self._ask(lambda: self.client.count(self.collection, where, exact=True))).count
+
+    async def lacking(self, doc: Doc, revision: int, *, limit: int) -> dict[str, dict[str, Any]]:
+        if not self._dimension:
+            return {}
+        where = _of_revision(doc, revision, lacking=True)
+        records, _ = await self._ask(
+            lambda: self.client.scroll(self.collection, where, limit=limit, with_payload=[*EMBEDDED])
+        )
+        return {str(record.id): record.payload or {} for record in records}
+
+    async def set_vectors(self, vectors: Mapping[str, Vector]) -> None:
+        """The points that are there get theirs before the first that is not is complained of."""
+        if not vectors:
+            return
+        rows = [models.PointVectors(id=name, vector={"": vector.tolist()}) for name, vector in vectors.items()]
+        try:
+            await self._ask(lambda: self.client.update_vectors(self.collection, rows))
+        except KeyError:  # the memory mode
+            pass
+        except UnexpectedResponse as error:
+            if error.status_code != NOT_FOUND:
+                raise
 
     async def vectors(self, doc: Doc) -> dict[str, Vector]:
         found: dict[str, Vector] = {}
         if not self._dimension:
             return found
-        where = models.Filter(must=[_is("doc", doc)])
+        where = models.Filter(must=[_is("doc", doc), HAS_VECTOR])
         async for record in self._scroll(self.collection, where, payload=["embed_hash"], vectors=[""]):
             found[(record.payload or {})["embed_hash"]] = _dense(record)
         return found
@@ -199,6 +231,11 @@ class QdrantStore:
 
 def _is(key: str, value: str | int) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+
+
+def _of_revision(doc: Doc, revision: int, *, lacking: bool) -> models.Filter:
+    must: list[models.Condition] = [_is("doc", doc), _is("revision", revision)]
+    return models.Filter(must=must, must_not=[HAS_VECTOR] if lacking else [])
 
 
 def _filter(where: Where) -> models.Filter:

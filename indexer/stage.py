@@ -1,4 +1,7 @@
-"""The stage `index-GENERATION`: a Document becomes chunks, they take their predecessors' place, a Receipt says so."""
+"""The stage `index-GENERATION`: a Document becomes chunks, they take their predecessors' place, a Receipt says so.
+
+They are found by their words from then on; `embed-GENERATION` gives those that are new their vectors.
+"""
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,7 +15,6 @@ from folio.outputs import Output
 from folio.records import ChunkSet, Receipt
 from folio.stage import Stage
 from folio.topics import DOCUMENTS, RECEIPTS
-from indexer.embedding import Embedder
 from indexer.store import Store
 from indexer.swap import Swapped, swap
 
@@ -24,7 +26,6 @@ ToChunks = Callable[[bytes], Awaitable[ChunkSet]]
 
 def index_stage(
     store: Store,
-    embedder: Embedder,
     *,
     chunk: ToChunks,
     generation: str,
@@ -35,7 +36,7 @@ def index_stage(
     return Stage(
         name=PREFIX + generation,
         sources=(DOCUMENTS,),
-        process=partial(_index, store, embedder, partial(_chunked, chunk, blobs), generation),
+        process=partial(_index, store, partial(_chunked, chunk, blobs), generation),
         key_order=True,
         entries_max=documents_at_once,
     )
@@ -43,18 +44,22 @@ def index_stage(
 
 async def _index(
     store: Store,
-    embedder: Embedder,
     chunked: Callable[[Entry], Awaitable[ChunkSet]],
     generation: str,
     entry: Entry,
 ) -> AsyncGenerator[Output, None]:
     """The receipt is appended only after the store has said that the swap survives a power cut."""
     chunks = await chunked(entry)
-    swapped = await swap(store, embedder, chunks)
+    swapped = await swap(store, chunks)
     with effect("indexer.flush"):
         await store.flush()
     receipt = _receipt(chunks, swapped, generation)
-    yield RECEIPTS, Record(key=chunks.doc, value=receipt.encode())
+    yield RECEIPTS, receipt_record(receipt)
+
+
+def receipt_record(receipt: Receipt) -> Record:
+    """The revision in a header, so that a dead letter about it can be told from one about another revision."""
+    return Record(key=receipt.doc, value=receipt.encode(), headers={"folio-revision": str(receipt.revision)})
 
 
 async def _chunked(chunk: ToChunks, blobs: Blobs | None, entry: Entry) -> ChunkSet:
@@ -76,7 +81,7 @@ def _receipt(chunks: ChunkSet, swapped: Swapped, generation: str) -> Receipt:
         revision=chunks.revision,
         generation=generation,
         chunks=swapped.chunks,
-        embedded=swapped.embedded,
+        lacking=swapped.lacking,
         manifest=swapped.manifest,
         outcome=swapped.outcome,
         complete=chunks.complete,

@@ -46,7 +46,8 @@ class Head:
 class Point:
     """One chunk of one revision, as stored. The payload holds doc, tenant, revision, chunk_id and embed_hash.
 
-    `vector` is None where the index has no dense vectors. The words of the payload are the store's to index.
+    `vector` is None where the index has no dense vectors, and where it is still to be made: until then the point is
+    found by its words. The words of the payload are the store's to index.
     """
 
     id: str
@@ -138,15 +139,26 @@ class Store(Protocol):
         ...
 
     async def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, at most POINTS_MAX, findable by vector and by word; the same again changes nothing."""
+        """Write points, at most POINTS_MAX, findable by vector and by word; the same again changes nothing.
+
+        One without a vector takes none away: who wrote it may have been overtaken by who gave it one.
+        """
         ...
 
-    async def count(self, doc: Doc, revision: int) -> int:
-        """How many points of that revision are there, exactly."""
+    async def count(self, doc: Doc, revision: int, *, lacking: bool = False) -> int:
+        """How many points of that revision are there, exactly; or how many of them lack their vector."""
+        ...
+
+    async def lacking(self, doc: Doc, revision: int, *, limit: int) -> dict[str, dict[str, Any]]:
+        """Points of that revision that lack their vector, by id: what payload.EMBEDDED names of their payloads."""
+        ...
+
+    async def set_vectors(self, vectors: Mapping[str, Vector]) -> None:
+        """Give points their vectors, at most POINTS_MAX. One that was swept meanwhile stays away."""
         ...
 
     async def vectors(self, doc: Doc) -> dict[str, Vector]:
-        """The vectors of all points of the document, by embed_hash; none where the index has no dense vectors."""
+        """The vectors that points of the document have, by embed_hash; none where the index has no dense vectors."""
         ...
 
     async def sweep(self, head: Head) -> None:

@@ -3,16 +3,15 @@
 A point belongs to one revision. The head names the visible one (`revision`) and the highest handled one (`seen`).
 Writers may be many, die anywhere and repeat; `seen` only rises, so each of them finds out what became of its revision.
 What is not `revision` and not above `seen` can never be visible again: whoever reads that may sweep it.
+Nobody waits for a model here: a point whose vector is not known yet is found by its words until it has one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from folio.errors import Cause, FolioError, Permanent
 from folio.faults import effect
-from folio.records import Chunk, ChunkSet
-from indexer.embedding import Embedder, Unembeddable, verified
+from folio.records import ChunkSet
 from indexer.payload import manifest_of, payload_of, stored_id
 from indexer.store import POINTS_MAX, Head, Point, Store, Vector
 
@@ -22,31 +21,29 @@ ROUNDS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """What became of a revision. `embedded` counts the vectors that had to be made."""
+    """What became of a revision. `lacking` counts the chunks of the visible one that still lack their vector."""
 
     outcome: Literal["visible", "unchanged", "outdated", "deleted"]
     chunks: int
-    embedded: int
+    lacking: int
     manifest: str
 
 
-async def swap(store: Store, embedder: Embedder, chunks: ChunkSet) -> Swapped:
+async def swap(store: Store, chunks: ChunkSet) -> Swapped:
     """Make one revision visible, or find that it need not or must not be. Safe to repeat at any time.
 
-    Raises Permanent when a chunk cannot be embedded, Transient when the store or the embedder is away.
+    Raises Transient when the store is away.
     """
     if len({chunk.chunk_id for chunk in chunks.chunks}) != len(chunks.chunks):
         raise Permanent(Cause.SCHEMA_INVALID, f"{chunks.doc}: two chunks with one id")
-    return await _Swap(store, embedder, chunks).run()
+    return await _Swap(store, chunks).run()
 
 
 class _Swap:
     """One writer of one revision. Between any two requests of the store anything may happen."""
 
-    def __init__(self, store: Store, embedder: Embedder, chunks: ChunkSet) -> None:
+    def __init__(self, store: Store, chunks: ChunkSet) -> None:
         self._store = store
-        self._embedder = embedder
-        self._set = chunks
         self._payloads = [payload_of(chunks, chunk) for chunk in chunks.chunks]
         self._own = Head(
             doc=chunks.doc,
@@ -58,7 +55,6 @@ class _Swap:
             deleted=chunks.deleted,
         )
         self._vectors: dict[str, Vector] | None = None
-        self._embedded = 0
 
     async def run(self) -> Swapped:
         own = self._own
@@ -108,40 +104,19 @@ class _Swap:
             outcome = "visible"
         elif head.manifest == self._own.manifest:
             outcome = "unchanged"
-        return Swapped(outcome, len(self._payloads), self._embedded, self._own.manifest)
+        lacking = await self._store.count(head.doc, head.revision, lacking=True) if head.chunks else 0
+        return Swapped(outcome, len(self._payloads), lacking, self._own.manifest)
 
     async def _write(self) -> None:
-        """All points, a few at a time: vectors that were made before a crash are found again in the store."""
+        """All points, a few at a time, with the vectors of live points that have the same embed_hash."""
         if self._vectors is None:
             self._vectors = await self._store.vectors(self._own.doc) if self._payloads else {}
         for start in range(0, len(self._payloads), POINTS_MAX):
-            some = slice(start, start + POINTS_MAX)
-            vectors = await self._vectors_of(self._set.chunks[some], self._vectors)
-            points = [self._point(*pair) for pair in zip(self._payloads[some], vectors, strict=True)]
+            some = self._payloads[start : start + POINTS_MAX]
+            points = [self._point(payload, self._vectors.get(payload["embed_hash"])) for payload in some]
             with effect("indexer.upsert"):
                 await self._store.upsert(points)
 
     def _point(self, payload: dict[str, Any], vector: Vector | None) -> Point:
         revision = self._own.revision
         return Point(stored_id(payload, revision), vector, {**payload, "revision": revision})
-
-    async def _vectors_of(self, chunks: Sequence[Chunk], known: dict[str, Vector]) -> Sequence[Vector | None]:
-        """Copied from a live point with the same embed_hash; only the rest is embedded. None without an embedder."""
-        if not self._embedder.dimension:
-            return [None] * len(chunks)
-        missing = {chunk.embed_hash: chunk for chunk in chunks if chunk.embed_hash not in known}
-        known.update(await self._embed(missing))
-        return [known[chunk.embed_hash] for chunk in chunks]
-
-    async def _embed(self, missing: dict[str, Chunk]) -> dict[str, Vector]:
-        if not missing:
-            return {}
-        try:
-            made = await self._embedder.documents([chunk.embedded_text for chunk in missing.values()])
-            verified(made, count=len(missing), dimension=self._embedder.dimension)
-        except Unembeddable as error:
-            chunk = list(missing.values())[error.index]
-            pages = ", ".join(str(page) for page in chunk.pages)
-            raise Permanent(error.cause, f"chunk {chunk.chunk_id} on page {pages}: {error.detail}") from None
-        self._embedded += len(missing)
-        return dict(zip(missing, made, strict=True))

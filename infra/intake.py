@@ -84,7 +84,7 @@ class Intake:
             metadata = _kept(before) if named.metadata is None else named.metadata
             if before is not None and _same(before, sha256, pages, metadata):
                 self._passwords.remember(before.doc, sha256, password, version=before.version)
-                return Put(document, before.version, "pending" if before.state in audit.UNSETTLED else "unchanged")
+                return Put(document, before.version, "pending" if before.unfinished else "unchanged")
             upload = Upload(
                 doc=doc_of(named.tenant, document),
                 sha256=sha256,

@@ -95,7 +95,7 @@ class Owner:
     async def search(self, question: Question) -> list[Hit]:
         if time.monotonic() - self._looked_s > LOOKED_EVERY_S:
             self._looked_s = time.monotonic()
-            self._behind = await self.parts.log.lag(self.parts.stages[-1].name, DOCUMENTS)
+            self._behind = await self.parts.log.lag(self.parts.indexing.name, DOCUMENTS)
         return await self.parts.searcher.search(question)
 
     @property
@@ -137,7 +137,7 @@ class Owner:
             name = loop.stage.name
             lag = sum([await self.parts.log.lag(name, topic) for topic in loop.stage.sources])
             waits_for = loop.waits_for.sentence if loop.waits_for else ""
-            indexes = loop.stage is self.parts.stages[-1]
+            indexes = loop.stage is self.parts.indexing
             if indexes and not lag:
                 self.filling = False
             filling = indexes and self.filling
@@ -235,8 +235,8 @@ async def _refill_empty_index(parts: Parts) -> bool:
     """
     if (await parts.store.totals()).heads:
         return False
-    await parts.log.rewind(parts.stages[-1].name, DOCUMENTS, 0)
-    return await parts.log.lag(parts.stages[-1].name, DOCUMENTS) > 0
+    await parts.log.rewind(parts.indexing.name, DOCUMENTS, 0)
+    return await parts.log.lag(parts.indexing.name, DOCUMENTS) > 0
 
 
 def _sweep_incoming(folder: Path) -> None:

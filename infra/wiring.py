@@ -15,6 +15,7 @@ from folio.settings import Settings
 from folio.stage import Stage
 from folio.topics import DEAD, PAGES, PAGES_BULK, TEXTS
 from indexer.edge import EdgeStore
+from indexer.embed_stage import embed_stage
 from indexer.embedding import Embedder, open_embedder
 from indexer.fusion import Weights
 from indexer.generations import collection_name, generation_name
@@ -53,6 +54,7 @@ class Parts:
     searcher: Searcher
     generation: str
     passwords: Passwords
+    indexing: Stage
     stages: tuple[Stage, ...]
 
 
@@ -86,13 +88,13 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         )
         indexing = index_stage(
             store,
-            embedder,
             chunk=chunked_by(chunker),
             generation=generation,
             documents_at_once=settings.indexer.documents_at_once,
             blobs=blobs,
         )
-        quiet.stages = (reading, ocr.stage, ledger.stage, indexing)
+        embedding = open_embedding(settings, store, embedder, generation)
+        quiet.stages = (reading, ocr.stage, ledger.stage, indexing, *embedding)
         yield Parts(
             log=log,
             blobs=blobs,
@@ -104,8 +106,17 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             searcher=Searcher(store, embedder, Weights(lexical=settings.indexer.lexical_weight)),
             generation=generation,
             passwords=passwords,
-            stages=(reading, ocr.stage, ocr.bulk, ledger.stage, indexing),
+            indexing=indexing,
+            stages=(reading, ocr.stage, ocr.bulk, ledger.stage, indexing, *embedding),
         )
+
+
+def open_embedding(settings: Settings, store: Store, embedder: Embedder, generation: str) -> tuple[Stage, ...]:
+    """The stage that gives chunks their vectors; none where nothing has one."""
+    if not embedder.dimension:
+        return ()
+    at_once = settings.indexer.documents_at_once
+    return (embed_stage(store, embedder, generation=generation, documents_at_once=at_once),)
 
 
 def chunked_by(chunker: Lanes) -> Callable[[bytes], Awaitable[ChunkSet]]:

@@ -22,7 +22,10 @@ PAGES_MAX = 100_000
 """A page number is somebody's claim, and every page below it that never comes is named: so it has a bound."""
 NUMBER_MAX = 2**63 - 1
 INGEST = "ingest"
-_NUMBERS = ("version", "revision", "page", "page_count", "read_ms", "size_bytes", "chunks", "embedded", "indexed_ms")
+_NUMBERS = (
+    *("version", "revision", "page", "page_count", "read_ms", "size_bytes"),
+    *("chunks", "embedded", "lacking", "indexed_ms"),
+)
 _KINDS: dict[str, type[Message]] = {
     topics.UPLOADS.name: Upload,
     topics.TEXTS.name: PageText,
@@ -164,13 +167,14 @@ def _upload(books: Books, arrived: Arrival, upload: Upload) -> None:
 def _receipt(books: Books, receipt: Receipt) -> None:
     known = books.doc(receipt.doc)
     books.db.execute(
-        "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (doc, generation) DO UPDATE SET"
+        "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '') ON CONFLICT (doc, generation) DO UPDATE SET"
         " version = excluded.version, revision = excluded.revision, chunks = excluded.chunks,"
-        " embedded = excluded.embedded, outcome = excluded.outcome, indexed_ms = excluded.indexed_ms"
+        " embedded = excluded.embedded, outcome = excluded.outcome, indexed_ms = excluded.indexed_ms,"
+        " lacking = excluded.lacking, cause = '', detail = ''"
         " WHERE (excluded.revision, excluded.indexed_ms) > (receipts.revision, receipts.indexed_ms)",
         (
             *(receipt.doc, receipt.generation, receipt.version, receipt.revision),
-            *(receipt.chunks, receipt.embedded, receipt.outcome, receipt.indexed_ms),
+            *(receipt.chunks, receipt.embedded, receipt.outcome, receipt.indexed_ms, receipt.lacking),
         ),
     )
     for row in known.versions:
@@ -183,6 +187,13 @@ def _receipt(books: Books, receipt: Receipt) -> None:
 
 
 def _dead_letter(books: Books, arrived: Arrival, letter: DeadLetter) -> None:
+    if letter.topic == topics.RECEIPTS.name:
+        # Its words are found. Nobody need wait for vectors that nobody makes any more.
+        books.db.execute(
+            "UPDATE receipts SET cause = ?, detail = ? WHERE doc = ? AND revision = ? AND lacking > 0",
+            (letter.cause, letter.detail, arrived.doc, arrived.revision),
+        )
+        return
     if letter.topic == topics.DOCUMENTS.name:
         for known in books.doc(arrived.doc).versions:
             if known.emitted_revision == arrived.revision > 0 and not known.indexed:

@@ -65,6 +65,10 @@ class DocumentStatus(BaseModel):
     metadata: dict[str, Any] = {}
     chunks: int = 0
     embedded: int = 0
+    lacking: int = 0
+    """Chunks that are found by their words only: their vectors are still to come, or `lacking_cause` says why not."""
+    lacking_cause: Cause | None = None
+    lacking_detail: str = ""
     revision: int | None = None
     searchable_revision: int | None = None
     searchable_version: int | None = None
@@ -79,6 +83,16 @@ class DocumentStatus(BaseModel):
     searchable_ms: int | None = None
     pages: tuple[PageStatus, ...] = ()
 
+    @property
+    def awaits_vectors(self) -> bool:
+        """Searchable by its words, and more is to come by itself."""
+        return self.lacking > 0 and self.lacking_cause is None
+
+    @property
+    def unfinished(self) -> bool:
+        """It will change by itself: not searchable yet, or not by meaning."""
+        return self.state in UNSETTLED or self.awaits_vectors
+
 
 _DOCUMENTS = """
 SELECT v.id, v.doc, v.version, v.name, v.uri, v.sha256, v.size_bytes, v.added_ms, v.deleted, v.marker, v.cause,
@@ -86,7 +100,7 @@ SELECT v.id, v.doc, v.version, v.name, v.uri, v.sha256, v.size_bytes, v.added_ms
   v.pages_human, v.pages_skipped, v.page_range, v.metadata, v.shown_changes,
   v.emitted_changes, v.emitted_revision, v.emitted_reach, v.emitted_complete,
   v.refused, r.revision AS indexed_revision, r.chunks, r.embedded, r.indexed_ms, r.outcome,
-  r.version AS indexed_version,
+  r.version AS indexed_version, r.lacking, r.cause AS lacking_cause, r.detail AS lacking_detail,
   CASE WHEN v.pages_failed > 0 THEN
     (SELECT p.cause FROM pages p WHERE p.version_id = v.id AND p.shown = 1 AND p.ok = 0 ORDER BY p.page LIMIT 1)
   END AS page_cause,
@@ -94,9 +108,9 @@ SELECT v.id, v.doc, v.version, v.name, v.uri, v.sha256, v.size_bytes, v.added_ms
   CASE WHEN v.pages_failed > 0 THEN EXISTS
     (SELECT 1 FROM pages p WHERE p.version_id = v.id AND p.shown = 1 AND p.ok = 0 AND p.cause = 'cancelled')
   ELSE 0 END AS broken_off
-FROM versions v LEFT JOIN
-  (SELECT doc, version, chunks, embedded, indexed_ms, outcome, max(revision) AS revision
-   FROM receipts WHERE outcome <> 'outdated' GROUP BY doc) r ON r.doc = v.doc
+FROM versions v LEFT JOIN receipts r ON r.doc = v.doc AND r.generation =
+  (SELECT generation FROM receipts g WHERE g.doc = v.doc AND g.outcome <> 'outdated'
+   ORDER BY g.revision DESC, g.indexed_ms DESC LIMIT 1)
 WHERE v.version = (SELECT version FROM versions n WHERE n.doc = v.doc ORDER BY n.marker, n.version DESC LIMIT 1)
 """
 
@@ -105,6 +119,11 @@ SELECT page, source, ok, engine, cause, detail, flags, differs,
   (SELECT max(l.agreement) FROM pages l WHERE l.version_id = p.version_id AND l.page = p.page) AS agreement,
   (SELECT max(i.image) FROM pages i WHERE i.version_id = p.version_id AND i.page = p.page) AS any_image, image
 FROM pages p WHERE version_id = ? AND shown = 1 ORDER BY page
+"""
+
+
+_LACKING = """
+SELECT coalesce(sum(lacking), 0) AS lacking FROM receipts WHERE generation = ? AND cause = '' AND outcome <> 'outdated'
 """
 
 
@@ -137,10 +156,21 @@ def summaries(path: Path, docs: Sequence[str]) -> dict[str, DocumentStatus]:
 
 
 def counts(path: Path) -> dict[str, int]:
-    """How many documents there are, how many of them are settled, and their chunks."""
+    """How many documents there are, how many of them will not change by themselves, and their chunks.
+
+    Those that are found by their words, with vectors still to come, are counted in `read` and not yet in `settled`.
+    """
     known = documents(path)
-    settled = sum(one.state not in UNSETTLED for one in known)
-    return {"documents": len(known), "settled": settled, "chunks": sum(one.chunks for one in known)}
+    settled = sum(not one.unfinished for one in known)
+    done = sum(one.state not in UNSETTLED for one in known)
+    return {"documents": len(known), "settled": settled, "read": done, "chunks": sum(one.chunks for one in known)}
+
+
+def lacking(path: Path, generation: str) -> int:
+    """How many chunks of an index await their vectors: one sum, cheap enough for every search."""
+    with opened(path) as db:
+        row = db.execute(_LACKING, (generation,)).fetchone() if db is not None else None
+    return row["lacking"] if row else 0
 
 
 def find(path: Path, *, uri: str | None = None, document: str | None = None) -> list[DocumentStatus]:
@@ -277,6 +307,9 @@ def _status(row: Row, pages: tuple[PageStatus, ...] = ()) -> DocumentStatus:
         pages_waiting=max(0, (row["page_max"] if count is None else count) - there),
         chunks=row["chunks"] or 0 if visible else 0,
         embedded=row["embedded"] or 0 if visible else 0,
+        lacking=row["lacking"] or 0 if visible else 0,
+        lacking_cause=Cause(row["lacking_cause"]) if visible and row["lacking_cause"] else None,
+        lacking_detail=row["lacking_detail"] or "" if visible else "",
         revision=row["emitted_revision"] or None,
         searchable_revision=row["indexed_revision"] if visible else None,
         searchable_version=row["indexed_version"] if visible else None,

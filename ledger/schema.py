@@ -14,8 +14,8 @@ DIFFERS = "text_layer_differs"
 SKIPPED = "skipped"
 """folio.records.SKIPPED, without importing every record there is: `folio status` answers in 300 ms."""
 
-SCHEMA_VERSION = 2
-"""2: which pages an upload asked for, and how many were skipped."""
+SCHEMA_VERSION = 3
+"""2: which pages an upload asked for, and how many were skipped. 3: chunks that lack their vector, and why."""
 
 SCHEMA = """
 CREATE TABLE ledger (rebuilt INTEGER NOT NULL);
@@ -57,6 +57,7 @@ CREATE TABLE bodies (page_id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE receipts (
   doc TEXT NOT NULL, generation TEXT NOT NULL, version INTEGER NOT NULL, revision INTEGER NOT NULL,
   chunks INTEGER NOT NULL, embedded INTEGER NOT NULL, outcome TEXT NOT NULL, indexed_ms INTEGER NOT NULL,
+  lacking INTEGER NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL,
   PRIMARY KEY (doc, generation)
 ) WITHOUT ROWID;
 """

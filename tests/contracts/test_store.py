@@ -69,7 +69,7 @@ def vector(*numbers: float) -> np.ndarray:
 def point(doc: Doc, chunk: str, revision: int, *numbers: float, text: str = "", **facts: Any) -> Point:
     payload = {
         "page_content": text or f"text of {chunk} 正文",
-        "metadata": {"page": 1, "boxes": [[1, 0.0, 0.1, 0.5, 1.0]], "nothing": None, **facts},
+        "metadata": {"page": 1, "pages": [1], "boxes": [[1, 0.0, 0.1, 0.5, 1.0]], "nothing": None, **facts},
         "facts": facts_of(facts),
         "doc": doc,
         "tenant": tenant_of(doc),
@@ -78,6 +78,11 @@ def point(doc: Doc, chunk: str, revision: int, *numbers: float, text: str = "", 
         "embed_hash": f"hash of {chunk}",
     }
     return Point(point_id(f"{doc}{chunk}", revision), vector(*(numbers or (1.0,))), payload)
+
+
+def bare(whole: Point) -> Point:
+    """Without its vector."""
+    return replace(whole, vector=None)
 
 
 async def chunks_of(store: Store, hits: Sequence[Scored]) -> list[str]:
@@ -140,6 +145,59 @@ class StoreContract:
         for start in range(0, 2100, 210):
             await store.upsert([point(A, str(n), 1, 1.0, n) for n in range(start, start + 210)])
         assert len(await store.vectors(A)) == 2100
+
+    async def test_a_point_without_a_vector_is_found_by_its_words_and_said_to_lack_it(self, store: Store):
+        await store.upsert([point(A, "x", 1), bare(point(A, "y", 1, text="red apple")), bare(point(A, "y", 2))])
+        assert [await store.count(A, 1), await store.count(A, 1, lacking=True)] == [2, 1]
+        found = await store.search(Asked(vector(1.0), "apple"), Where("default"), limit=9)
+        assert await chunks_of(store, found.dense) == ["x"]
+        assert await chunks_of(store, found.lexical) == ["y"]
+        assert set(await store.vectors(A)) == {"hash of x"}
+        lacking = await store.lacking(A, 1, limit=9)
+        assert list(lacking) == [point(A, "y", 1).id]
+        one = lacking[point(A, "y", 1).id]
+        assert (one["page_content"], one["embed_hash"], one["chunk_id"]) == ("red apple", "hash of y", "y")
+        assert one["metadata"]["pages"] == [1]
+        assert await store.lacking(A, 3, limit=9) == await store.lacking(B, 1, limit=9) == {}
+
+    async def test_vectors_are_given_to_points_that_are_there_and_to_no_others(self, store: Store):
+        await store.upsert([bare(point(A, name, 1, text=f"{name} word")) for name in "xyz"])
+        gone = point(A, "gone", 1).id
+        given = {
+            gone: vector(1.0),
+            **{point(A, name, 1).id: vector(0.0, 1.0) for name in "xy"},
+            point_id("no", 1): vector(1.0),
+        }
+        for _ in range(2):
+            await store.set_vectors(given)
+            assert await store.totals() == Totals(points=3, heads=0)
+            assert await store.count(A, 1, lacking=True) == 1
+        found = await store.search(Asked(vector(0.0, 1.0), "word"), Where("default"), limit=9)
+        assert sorted(await chunks_of(store, found.dense)) == ["x", "y"]
+        assert len(found.lexical) == 3
+        assert found.dense[0].score == pytest.approx(1.0, abs=1e-5)
+        assert np.allclose((await store.vectors(A))["hash of x"], vector(0.0, 1.0), atol=1e-6)
+        await store.set_vectors({gone: vector(1.0)})
+        await store.set_vectors({})
+        assert await store.totals() == Totals(points=3, heads=0)
+
+    async def test_a_writer_without_vectors_takes_none_away_and_brings_back_what_was_lost(self, store: Store):
+        await store.upsert([point(A, "x", 1, 0.0, 1.0)])
+        await store.upsert([bare(point(A, "x", 1)), bare(point(A, "y", 1))])
+        assert [await store.count(A, 1), await store.count(A, 1, lacking=True)] == [2, 1]
+        assert np.allclose((await store.vectors(A))["hash of x"], vector(0.0, 1.0), atol=1e-6)
+        await store.upsert([point(A, "y", 1)])
+        assert await store.count(A, 1, lacking=True) == 0
+
+    async def test_what_lacks_vectors_comes_a_few_at_a_time(self, store: Store):
+        await store.upsert([bare(point(A, str(n), 1)) for n in range(5)])
+        seen: set[str] = set()
+        while some := await store.lacking(A, 1, limit=2):
+            assert len(some) <= 2
+            assert not seen & some.keys()
+            seen |= some.keys()
+            await store.set_vectors(dict.fromkeys(some, vector(1.0)))
+        assert len(seen) == 5
 
     async def test_a_sweep_takes_what_can_never_be_visible_again(self, store: Store):
         await store.upsert([point(A, "x", revision) for revision in (1, 2, 3, 4)] + [point(B, "x", 1)])
@@ -248,12 +306,12 @@ class LexicalContract:
     """What holds for a store without dense vectors, besides: whatever is asked, words are what is found by."""
 
     async def test_points_have_no_vector_and_are_found_by_their_words(self, lexical: Store):
-        words = replace(point(A, "x", 1, text="the red apple"), vector=None)
-        await lexical.upsert([words, replace(point(B, "y", 1, text="blue sea"), vector=None)])
+        await lexical.upsert([bare(point(A, "x", 1, text="the red apple")), bare(point(B, "y", 1, text="blue sea"))])
         found = await lexical.search(Asked(words="apple"), Where("default"), limit=5)
         assert (await chunks_of(lexical, found.lexical), list(found.dense)) == (["x"], [])
         assert await lexical.vectors(A) == {}
-        assert await lexical.count(A, 1) == 1
+        assert [await lexical.count(A, 1), await lexical.count(A, 1, lacking=True)] == [1, 0]
+        assert await lexical.lacking(A, 1, limit=9) == {}
         await lexical.sweep(Head(A, 2, 2))
         assert (await lexical.totals()).points == 1
 

@@ -116,7 +116,7 @@ async def contents(data: Path) -> dict[str, Any]:
         rows = [row async for row in shown(owner)]
         statuses = audit.documents(owner.ledger_file)
         blobs = sorted([blob.sha256 async for blob in owner.parts.blobs.list()])
-    states = {one.document: (one.state, one.pages_ok, one.pages_failed, one.chunks) for one in statuses}
+    states = {one.document: (one.state, one.pages_ok, one.pages_failed, one.chunks, one.lacking) for one in statuses}
     return {"chunks": sorted(rows), "states": states, "blobs": blobs, "points left over": totals.points - len(rows)}
 
 

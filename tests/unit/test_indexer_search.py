@@ -16,7 +16,7 @@ from indexer.payload import plain
 from indexer.search import Searcher
 from indexer.sparse import query_vector
 from indexer.store import Asked, Found, Head, Point, Scored, Where
-from indexer.swap import swap
+from tests.indexed import indexed
 
 EMBEDDER = HashEmbedder()
 REPORT = Doc("default/report.pdf")
@@ -58,7 +58,7 @@ def searcher(store):
 
 
 async def test_a_hit_names_document_version_pages_boxes_headings_and_gaps(store, searcher):
-    await swap(store, EMBEDDER, document(REPORT, "heating costs 900", "staff", gaps={9: Cause.CORRUPT}))
+    await indexed(store, EMBEDDER, document(REPORT, "heating costs 900", "staff", gaps={9: Cause.CORRUPT}))
     hit, _ = await searcher.search(ask("what are the heating costs"))
     assert (hit.text, hit.document, hit.version, hit.pages) == ("heating costs 900", "report.pdf", 7, (3, 4))
     assert hit.boxes == (PageBox(page=3, box=Box(x0=0.1, y0=0.2, x1=0.9, y1=1)),)
@@ -69,7 +69,7 @@ async def test_a_hit_names_document_version_pages_boxes_headings_and_gaps(store,
 
 
 async def test_hits_come_best_first_and_no_more_than_asked_for(store, searcher):
-    await swap(store, EMBEDDER, document(REPORT, "red apple", "red apple tree", "red car", "blue sea"))
+    await indexed(store, EMBEDDER, document(REPORT, "red apple", "red apple tree", "red car", "blue sea"))
     hits = await searcher.search(ask("red apple", k=3))
     assert hits[0].text == "red apple"
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -77,9 +77,9 @@ async def test_hits_come_best_first_and_no_more_than_asked_for(store, searcher):
 
 
 async def test_a_tenant_and_a_document_see_only_their_own(store, searcher):
-    await swap(store, EMBEDDER, document(REPORT, "secret"))
-    await swap(store, EMBEDDER, document(Doc("default/other.pdf"), "secret too"))
-    await swap(store, EMBEDDER, document(Doc("rival/report.pdf"), "secret of theirs"))
+    await indexed(store, EMBEDDER, document(REPORT, "secret"))
+    await indexed(store, EMBEDDER, document(Doc("default/other.pdf"), "secret too"))
+    await indexed(store, EMBEDDER, document(Doc("rival/report.pdf"), "secret of theirs"))
     assert {hit.text for hit in await searcher.search(ask("secret"))} == {"secret", "secret too"}
     assert {hit.text for hit in await searcher.search(ask("secret"), tenant="rival")} == {"secret of theirs"}
     assert {hit.text for hit in await searcher.search(ask("secret", documents=["report.pdf"]))} == {"secret"}
@@ -97,7 +97,7 @@ async def test_what_cannot_be_asked_is_refused_in_words(searcher):
 
 
 async def test_points_that_are_not_visible_yet_take_nobodys_place(store, searcher):
-    await swap(store, EMBEDDER, document(REPORT, "red apple"))
+    await indexed(store, EMBEDDER, document(REPORT, "red apple"))
     for n in range(5):
         rows = await EMBEDDER.documents(["red apple"])
         unborn = {
@@ -122,7 +122,7 @@ async def test_a_head_that_never_rests_still_gets_an_answer_without_a_mix(store)
             self.revision += 1
             return {doc: Head(doc, self.revision, self.revision) for doc in docs}
 
-    await swap(store, EMBEDDER, document(REPORT, "red apple"))
+    await indexed(store, EMBEDDER, document(REPORT, "red apple"))
     asked = await EMBEDDER.query("red apple")
     assert (await Searcher(Restless(), EMBEDDER).nearest(Asked(asked, "apple"), Where("default"), limit=5)).every == []
 
@@ -140,18 +140,18 @@ async def test_a_quiet_document_costs_one_search_after_the_first_time(store):
 
     counting = Counting()
     searcher = Searcher(counting, EMBEDDER)
-    await swap(store, EMBEDDER, document(REPORT, "red apple"))
+    await indexed(store, EMBEDDER, document(REPORT, "red apple"))
     for searches in (2, 3, 4):
         await searcher.search(ask("red"))
         assert counting.searches == searches
-    await swap(store, EMBEDDER, document(REPORT, "green apple", revision=2))
+    await indexed(store, EMBEDDER, document(REPORT, "green apple", revision=2))
     assert [hit.text for hit in await searcher.search(ask("apple"))] == ["green apple"]
     assert counting.searches == 6
 
 
 async def test_a_producers_metadata_is_kept_and_replaces_nothing_of_ours(store):
     metadata = {"department": "R&D", "page": 99, "title": "The title", "huge": 1 << 80, "odd": [math.nan, {"x": None}]}
-    await swap(store, EMBEDDER, document(REPORT, "text", metadata=metadata, name="Report 2026.pdf", uri="file:///r"))
+    await indexed(store, EMBEDDER, document(REPORT, "text", metadata=metadata, name="Report 2026.pdf", uri="file:///r"))
     asked = await EMBEDDER.query("text")
     (found,) = (await store.search(Asked(asked), Where("default"), limit=1)).dense
     facts = (await store.payloads([found.id]))[found.id]["metadata"]
@@ -162,7 +162,7 @@ async def test_a_producers_metadata_is_kept_and_replaces_nothing_of_ours(store):
 
 async def test_a_hit_carries_the_producers_metadata_and_nothing_of_ours(store, searcher):
     metadata = {"department": "R&D", "page": 99, "title": "The title"}
-    await swap(store, EMBEDDER, document(REPORT, "text", metadata=metadata, name="Report 2026.pdf", uri="file:///r"))
+    await indexed(store, EMBEDDER, document(REPORT, "text", metadata=metadata, name="Report 2026.pdf", uri="file:///r"))
     (hit,) = await searcher.search(ask("text"))
     assert hit.metadata == metadata
     assert (hit.source, hit.uri, hit.pages) == ("Report 2026.pdf", "file:///r", (3, 4))
@@ -172,7 +172,7 @@ async def test_filters_are_what_may_be_found(store, searcher):
     for number, team in enumerate(("law", "sales"), start=1):
         facts = {"metadata": {"team": team}, "name": f"{team}.pdf", "version": number * 1_000_000}
         one = document(Doc(f"default/{team}"), f"text of {team}").model_copy(update=facts)
-        await swap(store, EMBEDDER, one)
+        await indexed(store, EMBEDDER, one)
     for filters in (
         {"metadata": {"team": "law"}},
         {"sources": ["law.pdf"]},
@@ -196,7 +196,7 @@ class Blind(HashEmbedder):
 
 async def test_words_find_what_the_vectors_do_not_see(store):
     many = [f"text {n} of many" for n in range(70)]
-    await swap(store, Blind(), document(REPORT, *many[:35], "part INV-2024-001", "保修期两年", *many[35:]))
+    await indexed(store, Blind(), document(REPORT, *many[:35], "part INV-2024-001", "保修期两年", *many[35:]))
     searcher = Searcher(store, Blind())
     for question, text in (("inv-2024-001", "part INV-2024-001"), ("保修期多久", "保修期两年")):
         assert (await searcher.search(ask(question)))[0].text == text
@@ -214,7 +214,7 @@ class Brief(HashEmbedder):
 
 
 async def test_a_question_longer_than_the_model_reads_is_answered_by_its_words(store):
-    await swap(store, EMBEDDER, document(REPORT, "part INV-2024-001", "other text"))
+    await indexed(store, EMBEDDER, document(REPORT, "part INV-2024-001", "other text"))
     searcher = Searcher(store, Brief())
     long = "which of the many parts in the store is inv-2024-001"
     assert (await searcher.search(ask(long)))[0].text == "part INV-2024-001"
@@ -223,7 +223,7 @@ async def test_a_question_longer_than_the_model_reads_is_answered_by_its_words(s
 
 
 async def test_what_both_lists_have_comes_first_and_says_why(store, searcher):
-    await swap(store, EMBEDDER, document(REPORT, "green apple tree", "apple", "a pump seal", "sea"))
+    await indexed(store, EMBEDDER, document(REPORT, "green apple tree", "apple", "a pump seal", "sea"))
     best, *_ = await searcher.search(ask("green apple?").model_copy(update={"explain": True}))
     why = best.explanation
     assert (best.text, why.dense_rank, why.lexical_rank, why.terms) == ("green apple tree", 1, 1, ("green", "apple"))
@@ -235,7 +235,7 @@ async def test_what_both_lists_have_comes_first_and_says_why(store, searcher):
 
 
 async def test_a_single_list_keeps_its_own_scores(store, searcher):
-    await swap(store, EMBEDDER, document(REPORT, "green apple", "apple pie"))
+    await indexed(store, EMBEDDER, document(REPORT, "green apple", "apple pie"))
     dense = await searcher.search(ask("green apple", mode="dense"))
     lexical = await searcher.search(ask("green apple", mode="lexical").model_copy(update={"explain": True}))
     assert dense[0].score == pytest.approx(1, abs=1e-5)
@@ -254,15 +254,15 @@ async def test_weights_decide_between_the_lists(store):
 async def test_without_an_embedder_words_are_enough_and_meaning_is_refused_in_words():
     store, none = MemoryStore(dimension=0), open_embedder("none", threads=0, batch_tokens=1)
     await store.open()
-    swapped = await swap(store, none, document(REPORT, "heating costs 900", "staff"))
-    assert (swapped.outcome, swapped.chunks, swapped.embedded) == ("visible", 2, 0)
+    swapped = await indexed(store, none, document(REPORT, "heating costs 900", "staff"))
+    assert (swapped.outcome, swapped.chunks, swapped.lacking) == ("visible", 2, 0)
     searcher = Searcher(store, none)
     for mode in ("hybrid", "lexical"):
         assert [hit.text for hit in await searcher.search(ask("the heating", mode=mode))] == ["heating costs 900"]
     with pytest.raises(FolioError, match=r"no vectors.*hybrid or lexical"):
         await searcher.search(ask("costs", mode="dense"))
     assert "by their words" in searcher.note
-    assert (await swap(store, none, document(REPORT, "staff", revision=2))).outcome == "visible"
+    assert (await indexed(store, none, document(REPORT, "staff", revision=2))).outcome == "visible"
     assert await searcher.search(ask("heating")) == []
     await store.close()
 
@@ -276,7 +276,7 @@ async def test_the_same_question_is_embedded_once(store):
             return await super().query(text)
 
     embedder = Counting()
-    await swap(store, embedder, document(REPORT, "red apple"))
+    await indexed(store, embedder, document(REPORT, "red apple"))
     searcher = Searcher(store, embedder)
     for _ in range(3):
         assert await searcher.search(ask("red apple"))
@@ -291,8 +291,8 @@ async def test_the_same_question_is_embedded_once(store):
 async def test_neighbours_and_the_section_come_with_a_hit(store, searcher):
     one = document(REPORT, "alpha", "beta", "gamma", "delta", "epsilon")
     sections = tuple(chunk.model_copy(update={"section": chunk.order // 3}) for chunk in one.chunks)
-    await swap(store, EMBEDDER, one.model_copy(update={"chunks": sections}))
-    await swap(store, EMBEDDER, document(Doc("default/other"), "elsewhere"))
+    await indexed(store, EMBEDDER, one.model_copy(update={"chunks": sections}))
+    await indexed(store, EMBEDDER, document(Doc("default/other"), "elsewhere"))
 
     async def found(word, **asked):
         return (await searcher.search(ask(word, k=1).model_copy(update=asked)))[0]
@@ -308,7 +308,9 @@ async def test_neighbours_and_the_section_come_with_a_hit(store, searcher):
 
 
 async def test_a_long_section_is_bounded_around_its_hit(store, searcher):
-    await swap(store, EMBEDDER, document(REPORT, *(f"{n} " + "word " * 300 for n in range(40)), "needle", "after it"))
+    await indexed(
+        store, EMBEDDER, document(REPORT, *(f"{n} " + "word " * 300 for n in range(40)), "needle", "after it")
+    )
     (hit,) = await searcher.search(ask("needle", k=1).model_copy(update={"section": True}))
     assert SECTION_CHARS_MAX / 2 < len(hit.section) <= SECTION_CHARS_MAX
     assert hit.section.endswith("needle\n\nafter it")
@@ -316,7 +318,7 @@ async def test_a_long_section_is_bounded_around_its_hit(store, searcher):
 
 async def test_every_hit_has_its_own_neighbours(store, searcher):
     for name in ("a", "b", "c"):
-        await swap(
+        await indexed(
             store, EMBEDDER, document(Doc(f"default/{name}"), f"before {name}", f"needle {name}", f"after {name}")
         )
     hits = await searcher.search(
@@ -338,10 +340,10 @@ async def test_a_document_that_moves_while_its_neighbours_are_fetched_is_asked_f
         async def passages(self, stretches):
             if self.moves:
                 self.moves -= 1
-                await swap(store, EMBEDDER, document(REPORT, "new before", "needle", "new after", revision=2))
+                await indexed(store, EMBEDDER, document(REPORT, "new before", "needle", "new after", revision=2))
             return await store.passages(stretches)
 
-    await swap(store, EMBEDDER, document(REPORT, "old before", "needle", "old after"))
+    await indexed(store, EMBEDDER, document(REPORT, "old before", "needle", "old after"))
     searcher = Searcher(Moving(), EMBEDDER)
     (hit,) = await searcher.search(ask("needle", k=1).model_copy(update={"neighbours": 1}))
     assert (hit.before, hit.after) == ("new before", "new after")
@@ -366,7 +368,7 @@ async def test_langchain_reads_the_collection_as_it_stands(store):
         def embed_query(self, text):
             return EMBEDDER._embed(text).tolist()
 
-    await swap(store, EMBEDDER, document(REPORT, "heating costs 900", "staff"))
+    await indexed(store, EMBEDDER, document(REPORT, "heating costs 900", "staff"))
     reader = QdrantVectorStore(client=store.client, collection_name=store.collection, embedding=Ours())
     on_page = models.Filter(
         must=[models.FieldCondition(key="metadata.page", match=models.MatchValue(value=3))],
@@ -397,7 +399,7 @@ async def test_langchain_searches_both_lists_of_the_collection(store):
             indices, values = query_vector(text)
             return SparseVector(indices=indices, values=values)
 
-    await swap(store, Blind(), document(REPORT, *(f"text {n}" for n in range(20)), "invoice INV-2024-001"))
+    await indexed(store, Blind(), document(REPORT, *(f"text {n}" for n in range(20)), "invoice INV-2024-001"))
     reader = QdrantVectorStore(
         client=store.client,
         collection_name=store.collection,
@@ -413,7 +415,7 @@ async def test_llama_index_reads_the_collection_with_its_text_key(store):
     from llama_index.core.vector_stores import VectorStoreQuery
     from llama_index.vector_stores.qdrant import QdrantVectorStore
 
-    await swap(store, EMBEDDER, document(REPORT, "heating costs 900", "staff"))
+    await indexed(store, EMBEDDER, document(REPORT, "heating costs 900", "staff"))
     reader = QdrantVectorStore(
         collection_name=store.collection, client=store.client, text_key="page_content", dense_vector_name=""
     )

@@ -62,7 +62,7 @@ def entry(value: bytes, **headers: str) -> Entry:
 async def stage_with(store=None, *, blobs=None):
     used = store or MemoryStore(dimension=EMBEDDER.dimension)
     await used.open()
-    yield index_stage(used, EMBEDDER, chunk=a_chunk_a_page, generation="g1", documents_at_once=3, blobs=blobs)
+    yield index_stage(used, chunk=a_chunk_a_page, generation="g1", documents_at_once=3, blobs=blobs)
     await used.close()
 
 
@@ -77,11 +77,11 @@ async def test_a_document_gives_a_receipt_that_says_what_was_done():
     async with stage_with() as stage:
         receipt = await run(stage, entry(document("one", "two")))
         assert (receipt.doc, receipt.version, receipt.revision, receipt.generation) == (DOC, 5, 1, "g1")
-        assert (receipt.outcome, receipt.chunks, receipt.embedded, receipt.complete) == ("visible", 2, 2, True)
+        assert (receipt.outcome, receipt.chunks, receipt.lacking, receipt.complete) == ("visible", 2, 2, True)
         assert len(receipt.manifest) == 64
         assert receipt.indexed_ms > 1_700_000_000_000
         again = await run(stage, entry(document("one", "two", revision=2)))
-        assert (again.outcome, again.embedded, again.manifest) == ("unchanged", 0, receipt.manifest)
+        assert (again.outcome, again.lacking, again.manifest) == ("unchanged", 2, receipt.manifest)
         gone = await run(stage, entry(document(revision=3, deleted=True)))
         assert (gone.outcome, gone.chunks) == ("deleted", 0)
 
