@@ -32,6 +32,7 @@ class Cause(StrEnum):
     OCR_CRASH = "ocr_crash"
     PROMPT_REFUSED = "prompt_refused"
     ENGINE_DOWN = "engine_down"
+    ENGINE_REFUSED = "engine_refused"
     EMBEDDER_DOWN = "embedder_down"
     EMBEDDING_INVALID = "embedding_invalid"
     STORE_DOWN = "store_down"
@@ -86,6 +87,7 @@ _SENTENCES = {
     Cause.OCR_CRASH: "The engine's process died on this page.",
     Cause.PROMPT_REFUSED: "The prompt is empty or too long: shorten it, or choose a preset.",
     Cause.ENGINE_DOWN: "The OCR engine does not answer; folio waits for it.",
+    Cause.ENGINE_REFUSED: "The OCR server refuses this page (the detail has its words): see what it was asked.",
     Cause.EMBEDDER_DOWN: "The embedder does not answer; folio waits for it.",
     Cause.EMBEDDING_INVALID: "The embedder returned vectors that are not finite, or of the wrong size.",
     Cause.STORE_DOWN: "The index does not answer; folio waits for it.",
