@@ -16,7 +16,15 @@ MIB = 1 << 20
 FILE_NAME = "folio.toml"
 PREFIX = "FOLIO_"
 ASIDE = frozenset(
-    {"FOLIO_FAULT", "FOLIO_FAULT_ONCE", "FOLIO_TEST_DATA", "FOLIO_QDRANT_URL", "FOLIO_CONFIG", "FOLIO_KAFKA_HOME"}
+    {
+        "FOLIO_FAULT",
+        "FOLIO_FAULT_ONCE",
+        "FOLIO_TEST_DATA",
+        "FOLIO_QDRANT_URL",
+        "FOLIO_CONFIG",
+        "FOLIO_KAFKA",
+        "FOLIO_KAFKA_HOME",
+    }
 )
 """Variables of ours that are not settings: tests and the place of the settings file."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from folio.errors import Gone, LeaseLost
 from folio.log import Log, Position, Record
 from folio.topics import Topic
 from infra.folder_blobs import FolderBlobs
+from infra.kafka_cluster import Cluster
+from infra.kafka_log import KafkaLog
 from infra.sqlite_log import SqliteLog
 from tests.memory_log import MemoryLog
 
@@ -53,6 +56,17 @@ async def sqlite(partitions: int, folder: Path) -> AsyncIterator[Adapter]:
         yield Adapter(log, Topic("t", 3600), Topic("c", None), Topic("brief", 1), log.housekeep)
 
 
+@asynccontextmanager
+async def on_kafka(partitions: int, servers: str) -> AsyncIterator[Adapter]:
+    """Topics of this test's own; their fewest partitions are one, so that `partitions` means the same everywhere."""
+    cluster = Cluster(servers=servers, prefix=f"contract-{uuid.uuid4().hex[:12]}.", session_timeout_s=6)
+    keep, compacted, brief = Topic("t", 3600), Topic("c", None), Topic("brief", 3600)
+    async with KafkaLog.open(cluster) as log:
+        made = await log.plan([keep, compacted, brief])
+        await log.apply([replace(change, partitions=partitions) for change in made])
+        yield Adapter(log, keep, compacted, brief, lambda: log.expire(brief), takes_over=False)
+
+
 ADAPTERS: dict[str, tuple[Callable[[int, Path], AbstractAsyncContextManager[Adapter]], int]] = {
     "memory-1": (memory, 1),
     "memory-3": (memory, 3),
@@ -61,8 +75,15 @@ ADAPTERS: dict[str, tuple[Callable[[int, Path], AbstractAsyncContextManager[Adap
 }
 
 
-@pytest.fixture(params=ADAPTERS)
+KAFKA = {"kafka-1": 1, "kafka-3": 3}
+
+
+@pytest.fixture(params=[*ADAPTERS, *KAFKA])
 async def on(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapter]:
+    if partitions := KAFKA.get(request.param):
+        async with on_kafka(partitions, request.getfixturevalue("kafka")) as adapter:
+            yield adapter
+        return
     make, partitions = ADAPTERS[request.param]
     async with make(partitions, tmp_path) as adapter:
         yield adapter
@@ -82,7 +103,7 @@ async def read_all(reader, *, count: int, wait_s: float = SLOW_S, **limits) -> l
 
 
 async def nothing_more(reader) -> bool:
-    return not await reader.read(**ALL, wait_s=0.05)
+    return not await reader.read(**ALL, wait_s=0.5)
 
 
 def after(entries) -> dict:
@@ -162,9 +183,10 @@ class TestLog:
     async def test_entries_max_and_bytes_max_bound_a_read_and_a_large_one_comes_alone(self, on: Adapter) -> None:
         await on.log.append(on.topic, [Record("k", bytes(size)) for size in (100, 100, 100, 5000, 100, 100)])
         async with on.log.reader([on.topic], "g") as reader:
-            sizes = []
-            while new := await reader.read(entries_max=2, bytes_max=250, wait_s=0.2):
-                assert len(new) <= 2
+            sizes: list[int] = []
+            while len(sizes) < 6:
+                new = await reader.read(entries_max=2, bytes_max=250, wait_s=SLOW_S)
+                assert 1 <= len(new) <= 2
                 assert sum(len(entry.value) for entry in new) <= 250 or len(new) == 1
                 sizes += [len(entry.value) for entry in new]
         assert sizes == [100, 100, 100, 5000, 100, 100]
@@ -256,21 +278,22 @@ class TestLog:
         await asyncio.sleep(0.05)
         await on.log.append(on.topic, [Record("k", b"2"), Record("k", b"3")])
 
-        async def rewound(to: int | datetime) -> list[bytes]:
+        async def rewound(to: int | datetime, *, count: int) -> list[bytes]:
             await on.log.rewind("g", on.topic, to)
             async with on.log.reader([on.topic], "g") as reader:
-                entries = await reader.read(**ALL, wait_s=0.3)
+                entries = await read_all(reader, count=count)
+                assert await nothing_more(reader)
                 if entries:
                     await reader.commit(after(entries))
             return [entry.value for entry in entries]
 
-        assert await rewound(0) == [b"0", b"1", b"2", b"3"]
-        assert await rewound(0) == [b"0", b"1", b"2", b"3"]
-        assert await rewound(between) == [b"2", b"3"]
-        assert await rewound(3) == [b"3"]
-        assert await rewound(99) == []
-        assert await rewound(datetime.now(UTC) + timedelta(hours=1)) == []
-        assert await rewound(datetime.now(UTC) - timedelta(hours=1)) == [b"0", b"1", b"2", b"3"]
+        assert await rewound(0, count=4) == [b"0", b"1", b"2", b"3"]
+        assert await rewound(0, count=4) == [b"0", b"1", b"2", b"3"]
+        assert await rewound(between, count=2) == [b"2", b"3"]
+        assert await rewound(3, count=1) == [b"3"]
+        assert await rewound(99, count=0) == []
+        assert await rewound(datetime.now(UTC) + timedelta(hours=1), count=0) == []
+        assert await rewound(datetime.now(UTC) - timedelta(hours=1), count=4) == [b"0", b"1", b"2", b"3"]
 
     async def test_lag_counts_what_is_not_committed(self, on: Adapter) -> None:
         assert await on.log.lag("g", on.topic) == 0
@@ -292,14 +315,15 @@ class TestLog:
     async def test_retention_that_overtakes_a_group_is_loud_until_it_is_rewound(self, on: Adapter) -> None:
         positions = await on.log.append(on.brief, records(5))
         async with on.log.reader([on.brief], "g") as reader:
-            await on.expire()
-            with pytest.raises(Gone, match=on.brief.name):
-                await reader.read(**ALL, wait_s=0.1)
+            first = await read_all(reader, count=1, entries_max=1)
+            await reader.commit(after(first))
+        await on.expire()
         with pytest.raises(Gone):
-            await on.log.fetch(positions[0])
-        async with on.log.reader([on.brief], "g") as reader:
-            with pytest.raises(Gone):
-                await reader.read(**ALL, wait_s=0.1)
+            await on.log.fetch(positions[-1])
+        for _ in range(2):
+            async with on.log.reader([on.brief], "g") as reader:
+                with pytest.raises(Gone, match=on.brief.name):
+                    await reader.read(**ALL, wait_s=SLOW_S)
         await on.log.rewind("g", on.brief, 0)
         later = await on.log.append(on.brief, records(5))
         assert {(at.partition, at.offset) for at in later}.isdisjoint((at.partition, at.offset) for at in positions)
