@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 from folio import topics
@@ -16,15 +17,17 @@ from folio.outputs import Output
 from folio.records import Page, PageText, Source
 from folio.stage import MIB, Stage
 from ocr_stage.engine import Engine, Reading
+from ocr_stage.lanes import in_bulk, shared_window
 from ocr_stage.versions import Versions
 
-BULK_AT_ONCE = 1
+VERIFY_AT_ONCE = 1
 """One reader is enough for what nobody waits for; each that starts takes two seconds and 400 MB."""
 UNWANTED = frozenset({Cause.CANCELLED, Cause.SUPERSEDED})
 
 
 class OcrStage:
-    """`stage` reads pages; `bulk` reads those that nobody waits for, while `quiet` says so.
+    """Three lanes over one engine: `stage` for what somebody waits for; `bulk` for a tenant's many, which go on beside
+    it, in their part of the window and after it in line; `verify` for comparisons, one at a time while `quiet` says so.
 
     `follow` runs beside them, so that pages nobody wants any more are dropped or let go.
     """
@@ -43,10 +46,15 @@ class OcrStage:
             sources=(topics.PAGES,),
             process=self.process,
             entries_max=pages_at_once,
+            bytes_max=max(64, pages_at_once) * MIB,
+            uncommitted_max=max(1024, 2 * pages_at_once),
             linger_s=0.02,
         )
-        self.bulk = replace(
-            self.stage, name="ocr-bulk", sources=(topics.PAGES_BULK,), entries_max=BULK_AT_ONCE, may_take=quiet
+        self._window = shared_window(pages_at_once)
+        bulk_max = self._window.bulk_max
+        self.bulk = replace(self.stage, name="ocr-bulk", sources=(topics.PAGES_BULK,), entries_max=bulk_max)
+        self.verify = replace(
+            self.stage, name="ocr-verify", sources=(topics.PAGES_VERIFY,), entries_max=VERIFY_AT_ONCE, may_take=quiet
         )
         self._engine = engine
         self._blobs = blobs
@@ -61,7 +69,7 @@ class OcrStage:
         try:
             self._check(page, entry.value)
             image = await self._keep(entry.value)
-            reading = await self._read(page, entry.value)
+            reading = await self._read(page, entry.value, bulk=entry.position.topic != topics.PAGES.name)
         except Permanent as error:
             yield _output(page, self._failed(page, error, image))
             if error.cause not in UNWANTED:
@@ -115,9 +123,10 @@ class OcrStage:
         with effect("ocr.keep_image"):
             return await self._blobs.put(image)
 
-    async def _read(self, page: Page, image: bytes) -> Reading:
+    async def _read(self, page: Page, image: bytes, *, bulk: bool) -> Reading:
         """The engine's reading; given up with its cause when the version is no longer wanted."""
-        task = asyncio.create_task(self._engine.read(image))
+        with in_bulk() if bulk else nullcontext():
+            task = asyncio.create_task(self._read_in_turn(image))
         self._running[page.doc][task] = page.version
         try:
             await asyncio.wait({task})
@@ -128,6 +137,10 @@ class OcrStage:
         if task.cancelled():
             raise Permanent(self._versions.unwanted(page.doc, page.version) or Cause.CANCELLED)
         return task.result()
+
+    async def _read_in_turn(self, image: bytes) -> Reading:
+        async with self._window.turn():
+            return await self._engine.read(image)
 
     def _forget(self, doc: Doc, task: "asyncio.Task[Reading]") -> None:
         del self._running[doc][task]
