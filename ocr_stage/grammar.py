@@ -17,6 +17,7 @@ TEXT_CHARS_MAX = 1_000_000
 COORDINATES_CHARS_MAX = 4000
 TAG = re.compile(rf"<{BAR}(/?[\w\u2581]+){BAR}>|</?image>")
 """Every special token that is not part of a table."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BOXES = re.compile(r"[ \t\[\](),;.\d+-]*")
 _CLOSED = re.compile(r"\s*\[[^\[\]]*\[[^\]]*\](?:\s*,\s*\[[^\]]*\])*\s*\]")
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9})?")
@@ -175,11 +176,21 @@ def _numbers(coordinates: str) -> Iterator[tuple[float, ...]]:
         yield tuple(map(float, parts)) if numbers else ()
 
 
+def _plain(text: str) -> str:
+    """Lines end in one way; what no text holds (control characters, halves of a surrogate pair) is taken out."""
+    text = _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
+
+
 def said(text: str) -> tuple[list[Said], list[Flag]]:
     """The pieces in the model's order, those without label, box and text left out; and what was wrong."""
     reader = _Reader()
     if len(text) > TEXT_CHARS_MAX:
         reader.flags[Flag.TEXT_CUT] = None
-    reader.read(text[:TEXT_CHARS_MAX])
+    reader.read(_plain(text[:TEXT_CHARS_MAX]))
     pieces = [one for one in reader.said if one.label or one.boxes or one.text.strip()]
     return pieces, list(reader.flags)

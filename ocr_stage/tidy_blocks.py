@@ -65,9 +65,11 @@ def _blocks(text: str, kind: BlockKind, rules: Rules) -> Iterator[Words]:
         if held and (found.kind is not before or before not in _RUNNING):
             yield Words(before, "\n\n".join(held))
             held = []
+        if not found.text:
+            continue
         if found.kind is BlockKind.HEADING:
             yield found
-        elif found.text:
+        else:
             before = found.kind
             held.append(found.text)
     if held:
@@ -81,7 +83,8 @@ def _alone(text: str, kind: BlockKind, rules: Rules) -> Iterator[Words]:
         yield from [Words(kind, without_tokens(formula))] if formula else []
         return
     first, _, rest = text.strip().partition("\n\n")
-    yield _heading(first, rules)
+    heading = _heading(first, rules)
+    yield from [heading] if heading.text else []
     if rest.strip():
         yield from _blocks(rest, BlockKind.PARAGRAPH, rules)
 
@@ -91,7 +94,7 @@ def _heading(text: str, rules: Rules) -> Words:
     line = " ".join(text.split())
     marks = _MARKS.match(line)
     bare = line[marks.end() :].rstrip("# ") if marks else line
-    plain = without_tokens(in_dollars(bare) if rules.formulas else bare)
+    plain = without_tokens(in_dollars(bare) if rules.formulas else bare).strip()
     if len(plain) > HEADING_CHARS_MAX:
         return Words(BlockKind.PARAGRAPH, plain)
     return Words(BlockKind.HEADING, plain, len(marks[0].strip()) if marks else 0)
@@ -131,7 +134,7 @@ def _fenced(text: str) -> Iterator[str]:
 def _mended(part: str, kind: BlockKind, rules: Rules) -> Words:
     """What its Markdown shows it to be, where the label leaves that open."""
     if kind is BlockKind.CODE or _FENCE.match(part):
-        return Words(BlockKind.CODE, without_tokens(part))
+        return Words(BlockKind.CODE, without_tokens(part).strip("\n").rstrip())
     if kind in _FIXED:
         return Words(kind, without_tokens(in_dollars(part) if rules.formulas else part).strip())
     if part.startswith("#") and "\n" not in part and _MARKS.match(part):

@@ -401,3 +401,9 @@ CHAINS = (
     photographed,
     lambda page, draw: halved(photographed(page, draw).levelled(math.radians(draw(st.floats(-3, 3)))), draw),
 )
+
+
+def test_what_no_text_holds_is_taken_out() -> None:
+    page = tidied("One\r\ntwo\x00\x1b[31m.\r\rThree \ud800.")
+    assert page.markdown == "One\ntwo[31m.\n\nThree ?."
+    assert page.markdown.encode()
