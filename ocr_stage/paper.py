@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from folio.records import Box
 from ocr_stage.ink import Ink, NoInk
 from ocr_stage.lines import Line, Quad, Rectangle
+from ocr_stage.transform import Transform
 
 Matrix = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -42,6 +43,11 @@ class Paper:
         size = (height, width) if quarters % 2 else (width, height)
         return cls(*size, picture=(width, height), back=back)
 
+    def after(self, before: Transform) -> Self:
+        """The same page of a picture that was itself made from another one: `before` leads back to that."""
+        whence = np.array(before.back).reshape(3, 3)
+        return replace(self, picture=before.page, back=whence @ self.back)
+
     def levelled(self, angle: float) -> Self:
         """The page after it was turned back by `angle`, large enough for all its corners."""
         turn = np.array([[math.cos(angle), math.sin(angle), 0], [-math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
@@ -72,8 +78,8 @@ class Paper:
 
 def points(matrix: Matrix, places: Any) -> Matrix:
     """Where the matrix takes them."""
-    there: Matrix = np.asarray(places, dtype=np.float64) @ matrix[:2, :2].T + matrix[:2, 2]
-    return there
+    there: Matrix = np.asarray(places, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return there[..., :2] / there[..., 2:]
 
 
 def skew(quads: Sequence[Quad]) -> float:

@@ -15,21 +15,25 @@ INK_SHARE_MIN = 0.0005
 """A line of twenty letters on an A4 page covers about a thousandth of it."""
 MARGIN_SHARE = 0.03
 """Scanners leave dark edges: they are not ink."""
-CONTRAST_MIN = 110
-CONTRAST_NONE = 12
-"""Grey levels between paper and ink: below the first the page is pale, below the second it is blank."""
 INK_DARKNESS = 60
 """Grey levels below the paper."""
 
 
 def upright(image: bytes, *, edge_pixels: int, pixels_max: int) -> Image.Image:
     """RGB, turned as its EXIF says, longest edge at most `edge_pixels`. Raises Permanent(corrupt | pixel_limit)."""
+    picture = decoded(image, edge_pixels=edge_pixels, pixels_max=pixels_max)
+    picture.thumbnail((edge_pixels, edge_pixels), Image.Resampling.LANCZOS)
+    return picture
+
+
+def decoded(image: bytes, *, edge_pixels: int, pixels_max: int) -> Image.Image:
+    """The same as large as it came; only a JPEG over twice `edge_pixels` is decoded smaller, which costs less."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of what we check ourselves
         try:
             with Image.open(io.BytesIO(image), formats=FORMATS) as picture:
                 _check_size(picture, pixels_max)
-                return _upright(picture, edge_pixels)
+                return _decoded(picture, edge_pixels)
         except Image.DecompressionBombError as error:
             raise Permanent(Cause.PIXEL_LIMIT, str(error)) from None
         except (OSError, ValueError, SyntaxError) as error:
@@ -41,16 +45,14 @@ def _check_size(picture: Image.Image, pixels_max: int) -> None:
         raise Permanent(Cause.PIXEL_LIMIT, f"{picture.width} x {picture.height} pixels, at most {pixels_max}")
 
 
-def _upright(picture: Image.Image, edge_pixels: int) -> Image.Image:
+def _decoded(picture: Image.Image, edge_pixels: int) -> Image.Image:
     picture.draft("RGB", (edge_pixels, edge_pixels))  # a JPEG decodes at the smallest sufficient size
     turned = ImageOps.exif_transpose(picture)
     if turned.mode.startswith("I;16"):
         turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
     if turned.has_transparency_data:
         turned = _on_paper(turned.convert("RGBA"))
-    turned = turned.convert("RGB")
-    turned.thumbnail((edge_pixels, edge_pixels), Image.Resampling.LANCZOS)
-    return turned
+    return turned.convert("RGB")
 
 
 def _on_paper(picture: Image.Image) -> Image.Image:
@@ -65,14 +67,3 @@ def has_ink(picture: Image.Image) -> bool:
     rows, columns = (int(size * MARGIN_SHARE) for size in grey.shape)
     inside = grey[rows : grey.shape[0] - rows, columns : grey.shape[1] - columns]
     return bool((np.abs(inside - np.median(inside)) > INK_DARKNESS).mean() > INK_SHARE_MIN)
-
-
-def clear(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A pale page with its contrast stretched; any other as it is."""
-    sample = pixels[::4, ::4]
-    dark, light = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
-    if light - dark >= CONTRAST_MIN or light - dark < CONTRAST_NONE:
-        return pixels
-    stretched = (np.arange(256) - dark) * (255 / (light - dark))
-    table: NDArray[np.uint8] = np.clip(stretched, 0, 255).astype(np.uint8)
-    return table[pixels]

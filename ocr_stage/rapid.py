@@ -9,6 +9,7 @@ from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError, cor
 from folio.errors import Cause, Permanent, Transient
 from folio.records import Block
 from ocr_stage.engine import Reading
+from ocr_stage.plans import AUTO, Plan
 
 FACTORY = "ocr_stage.rapid_process:RapidReader"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -19,7 +20,10 @@ TRIES = 2
 
 
 class RapidEngine:
-    """Children start at the first page that finds none free. `processes` 0 means one a core."""
+    """Children start at the first page that finds none free. `processes` 0 means one a core.
+
+    `preprocess` is checked here and now: raises SettingsError.
+    """
 
     name = "rapidocr"
 
@@ -31,10 +35,12 @@ class RapidEngine:
         page_seconds_max: float,
         pixels_max: int = 64_000_000,
         layout: bool = True,
+        preprocess: str = AUTO,
     ) -> None:
+        Plan.of(preprocess)
         self._page_seconds_max = page_seconds_max
         self._free: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
-        settings = {"edge_pixels": edge_pixels, "pixels_max": pixels_max, "layout": layout}
+        settings = {"edge_pixels": edge_pixels, "pixels_max": pixels_max, "layout": layout, "preprocess": preprocess}
         self._children = [Child(FACTORY, settings, environment=ENVIRONMENT) for _ in range(processes or cores())]
         self._pages = dict.fromkeys(self._children, 0)
         for child in self._children:

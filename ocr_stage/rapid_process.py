@@ -14,9 +14,12 @@ from ocr_stage.ink import Drawn
 from ocr_stage.lines import Line, Region
 from ocr_stage.markdown import page_markdown
 from ocr_stage.paper import Paper, Pixels
-from ocr_stage.picture import clear, has_ink, upright
+from ocr_stage.picture import decoded, has_ink
+from ocr_stage.plans import Plan
+from ocr_stage.preprocess import cleaned, shaped
 from ocr_stage.recognition import Recognition, give_back, level
 from ocr_stage.regions import LayoutModel
+from ocr_stage.transform import Transform
 
 PAGES_A_TRIM = 4
 """Memory is given back to the system every so many pages: it takes a tenth of a second."""
@@ -25,11 +28,12 @@ PAGES_A_TRIM = 4
 class RapidReader:
     """One reader a process, one thread; `layout` says whether the layout model looks at pages too."""
 
-    def __init__(self, edge_pixels: int, pixels_max: int, layout: bool = True) -> None:
+    def __init__(self, edge_pixels: int, pixels_max: int, layout: bool = True, preprocess: str = "auto") -> None:
         self._edge_pixels = edge_pixels
         self._pixels_max = pixels_max
         self._recognition = Recognition()
         self._layout = LayoutModel() if layout else None
+        self._plan = Plan.of(preprocess, levelled=True)
         self._pages = 0
         self.cpu_seconds: dict[str, float] = {}
 
@@ -37,7 +41,7 @@ class RapidReader:
         """Raises Permanent: corrupt, pixel_limit, or ocr_empty (no text although there is ink)."""
         began = time.monotonic()
         with self._part("decode"):
-            picture = upright(image, edge_pixels=self._edge_pixels, pixels_max=self._pixels_max)
+            picture = decoded(image, edge_pixels=self._edge_pixels, pixels_max=self._pixels_max)
         try:
             return self._read(picture) | {"seconds": time.monotonic() - began}
         finally:
@@ -50,7 +54,12 @@ class RapidReader:
         return self.cpu_seconds
 
     def _read(self, picture: Image.Image) -> dict[str, Any]:
-        lines, paper, regions = self._seen(clear(np.asarray(picture)[:, :, ::-1]))
+        with self._part("prepare"):
+            shape = shaped(np.asarray(picture), self._plan)
+            picture = Image.fromarray(shape.pixels) if shape.steps else picture
+            picture.thumbnail((self._edge_pixels, self._edge_pixels), Image.Resampling.LANCZOS)
+            clean = cleaned(np.asarray(picture)[:, :, ::-1], self._plan)
+        lines, paper, regions = self._seen(clean.pixels, shape.transform.resized(*picture.size))
         if not lines and has_ink(picture):
             raise Permanent(Cause.OCR_EMPTY)
         with self._part("assemble"):
@@ -58,16 +67,17 @@ class RapidReader:
         return {
             "markdown": markdown,
             "blocks": [block.model_dump(mode="json", exclude_defaults=True) for block in blocks],
+            "prepared": [*shape.steps, *clean.steps],
         }
 
-    def _seen(self, pixels: Pixels) -> tuple[list[Line], Paper, list[Region]]:
+    def _seen(self, pixels: Pixels, before: Transform) -> tuple[list[Line], Paper, list[Region]]:
         """Lines and regions on the upright, level page; found once more only where the page was turned."""
         height, width = pixels.shape[:2]
         with self._part("detect"):
             found = self._recognition.find(pixels)
         with self._part("orientation"):
             quarters = self._recognition.quarters(found)
-            paper = Paper.turned(width, height, quarters)
+            paper = Paper.turned(width, height, quarters).after(before)
         if quarters:
             with self._part("detect"):
                 found = self._recognition.find(np.rot90(pixels, quarters))

@@ -30,7 +30,7 @@ SCRIPTED_CHILD = """
     from folio.errors import Cause, Permanent
 
     class Reader:
-        def __init__(self, edge_pixels, pixels_max, layout):
+        def __init__(self, edge_pixels, pixels_max, layout, preprocess):
             if edge_pixels == 1:
                 raise ImportError("no such package")
 
