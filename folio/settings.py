@@ -65,7 +65,9 @@ class Ingest(Section):
 class Ocr(Section):
     """From a page image to Markdown."""
 
-    engine: Literal["rapid", "scripted"] = Field("rapid", description="rapid: RapidOCR on the CPU")
+    engine: Literal["rapid", "remote", "scripted"] = Field(
+        "rapid", description="rapid: RapidOCR on the CPU; remote: a server, see remote.url"
+    )
     processes: Natural = Field(0, description="CPU engine processes, one thread each; 0: one a core")
     edge_pixels: Count = Field(1280, description="longest edge that the CPU engine sees; more buys nothing")
     page_seconds_max: Seconds = Field(120, description="wall clock for one page")
@@ -79,6 +81,19 @@ class Ocr(Section):
     )
     mode: ModeName | None = Field(None, description="resolution that a model reads in; unset: the profile's")
     prompt: str = Field("", description="what a model is asked; unset: the profile's")
+
+
+class Remote(Section):
+    """A server that reads pages over HTTP, for ocr.engine = "remote"."""
+
+    url: str = Field("", description="of a server that speaks OpenAI's protocol, as in http://host:8000/v1")
+    model: str = Field("", description="its name there; unset: the only one that is served")
+    api_key: str = Field("", description="what the server wants, sent as a bearer token")
+    dialect: Literal["deepseek", "plain"] = Field(
+        "deepseek", description="plain: any other engine; it is sent the prompt and the page, and answers Markdown"
+    )
+    prompt: str = Field("", description='in place of the profile\'s, for engines with one of their own ("OCR:")')
+    pages_at_once: Count = Field(64, description="asked side by side; a vLLM server batches them")
 
 
 class Ledger(Section):
@@ -172,6 +187,7 @@ class Settings(Section):
     data: Path = Field(Path(".folio"), description="where state lives; also --data and FOLIO_DATA")
     ingest: Ingest = Field(default_factory=Ingest)
     ocr: Ocr = Field(default_factory=Ocr)
+    remote: Remote = Field(default_factory=Remote)
     ledger: Ledger = Field(default_factory=Ledger)
     chunking: Chunking = Field(default_factory=Chunking)
     indexer: Indexer = Field(default_factory=Indexer)
