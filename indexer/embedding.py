@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from indexer.steady import Steady
 
 Vectors = NDArray[np.float32]
 
+ASK_S = 0.02
+"""For so long a question may wait for the answer whether documents are embedded."""
 WINDOW_TEXTS = 512
 """Texts whose lengths are looked at together: enough to sort well, few enough to let a question in between."""
 
@@ -44,7 +46,7 @@ class Embedder(Protocol):
         ...
 
     async def query(self, text: str) -> Vectors:
-        """A question's vector; waits for at most one call for documents, a batch on every core."""
+        """A question's vector; it does not wait for documents that are being embedded."""
         ...
 
     async def warm(self) -> None:
@@ -120,7 +122,8 @@ class ModelEmbedder:
         settings = {"model": folder.loads, "threads": self._threads}
         child = Child("indexer.embedding_process:SentenceEmbedder", settings, environment=environment(folder))
         self._process = Steady(child, died=Cause.EMBEDDER_DOWN, what="the embedder's process")
-        self._turn = asyncio.Lock()  # documents queue here, so that a question finds at most one call before it
+        self._turn = asyncio.Lock()
+        """One call for documents at a time; a question comes in between its parts."""
         self._embed: Batcher[list[str], bytes] = Batcher(self._embed_all, items_max=self._threads)
 
     @property
@@ -155,19 +158,20 @@ class ModelEmbedder:
         await self._process.close(seconds_max=0)  # it holds nothing, and a batch takes many seconds on a busy machine
 
     async def _lengths(self, window: Sequence[str], start: int) -> list[int]:
-        lengths: list[int] = await self._in_turn("lengths", list(window))
+        async with self._turn:
+            lengths: list[int] = await self._process.call("lengths", list(window))
         for index, tokens in enumerate(lengths):
             self._refuse_long(start + index, tokens)
         return lengths
 
     async def _embed_all(self, batches: Sequence[list[str]]) -> Sequence[bytes]:
         """A batch for every core, of whichever documents."""
-        made: list[bytes] = await self._in_turn("documents", list(batches))
-        return made
-
-    async def _in_turn(self, method: str, texts: Sequence[Any]) -> Any:
         async with self._turn:
-            return await self._process.call(method, texts)
+            await self._process.call("begin", list(batches))
+            made: list[bytes] | None = None
+            while made is None:
+                made = await self._process.call("made", ASK_S)
+            return made
 
     def _refuse_long(self, index: int, tokens: int) -> None:
         if tokens > self.tokens_max:
