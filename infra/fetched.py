@@ -12,7 +12,7 @@ from folio.log import Entry, Lease, Offset, Position
 Lane = tuple[str, int]
 """The broker's name of a topic, and a partition."""
 
-Due = tuple[Mapping[Lease | None, Mapping[Offset, int]], Mapping[Lease, Offset]]
+Due = tuple[Mapping[Lease, Mapping[Offset, int]], Mapping[Lease, Offset]]
 """Attempts by lease and offset, and next offsets by lease: what one caller wants on record."""
 
 METADATA_CHARS_MAX = 4000
@@ -142,9 +142,10 @@ class Fetched:
         with self._changed:
             lanes = {held.lease: lane for lane, held in self._held.items() if held.lease and held.following is not None}
             for attempts, positions in jobs:
-                stale = (attempts.keys() | positions.keys()) - lanes.keys()
+                leases = attempts.keys() | positions.keys()
+                stale = leases - lanes.keys()
                 outcomes.append(LeaseLost(f"not held any more: {stale}") if stale else None)
-                for lease in () if stale else attempts.keys() | positions.keys():
+                for lease in () if stale else leases:
                     lane = lanes[lease]
                     before = marks.get(lane) or Mark(self._held[lane].following or 0, self._held[lane].attempts)
                     following = positions.get(lease, before.following)

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -69,16 +69,12 @@ class KafkaLog(Topics):
                 raise Permanent(
                     Cause.TOO_LARGE, f"a record of {len(record.value)} bytes; Kafka takes {VALUE_BYTES_MAX}"
                 )
-        name = self._cluster.prefix + topic.name
-        loop = asyncio.get_running_loop()
-        answers: list[Future[list[tuple[int, Offset]]]] = []
+        answers = []
         for part, size in parts_of(records, self._room.bytes_max // 4):
-            await self._room.enter(size)
-            answer = await loop.run_in_executor(self._sending, self._send, name, part)
-            answer.add_done_callback(lambda _, size=size: loop.call_soon_threadsafe(self._room.leave, size))
-            answers.append(answer)
+            answers.append(Answer(len(part), await self._room.enter(size)))
+            self._sending.submit(self._send, self._cluster.prefix + topic.name, part, answers[-1])
         with plain_errors(self._cluster, f"appending to {topic.name}"), effect("kafka.append"):
-            found = await asyncio.gather(*map(asyncio.wrap_future, answers))
+            found = await asyncio.gather(*(asyncio.wrap_future(answer.all) for answer in answers))
         return [Position(topic.name, partition, offset) for part in found for partition, offset in part]
 
     @asynccontextmanager
@@ -92,19 +88,17 @@ class KafkaLog(Topics):
             await asyncio.to_thread(reader._stop)
             self._readers.discard(reader)
 
-    def _send(self, name: str, records: Sequence[Record]) -> "Future[list[tuple[int, Offset]]]":
-        """On the appending thread: the first record of a topic waits for metadata. One answer for all of them."""
-        answer = Answer(len(records))
+    def _send(self, name: str, records: Sequence[Record], answer: Answer) -> None:
+        """On the appending thread, which keeps their order: the first record of a topic waits for metadata."""
         for index, record in enumerate(records):
             headers = [(key, value.encode()) for key, value in record.headers.items()]
             try:
                 sent = self._producer.send(name, record.value, record.key.encode(), headers)
-            except errors.KafkaError as error:
+            except Exception as error:
                 answer.refused(index, error)
             else:
                 sent.add_callback(partial(answer.came, index))
                 sent.add_errback(partial(answer.refused, index))
-        return answer.all
 
     def _close(self) -> None:
         self._sending.shutdown()
@@ -161,8 +155,9 @@ class KafkaReader:
 
     async def started(self, entries: Sequence[Entry]) -> None:
         """Put attempt `entry.attempt + 1` of each on record. Raises LeaseLost and changes nothing if one is stale."""
-        attempts: dict[Lease | None, dict[Offset, int]] = {}
+        attempts: dict[Lease, dict[Offset, int]] = {}
         for entry in entries:
+            assert entry.lease is not None, "a follower attempts nothing"
             attempts.setdefault(entry.lease, {})[entry.position.offset] = entry.attempt + 1
         await self._commit((attempts, {}))
 
@@ -380,7 +375,7 @@ class KafkaReader:
         self._tell()
 
 
-class Moves(ConsumerRebalanceListener):
+class Moves(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
     """Partitions come and go, on the library's own thread: nothing here may wait."""
 
     def __init__(self, reader: KafkaReader, consumer: KafkaConsumer) -> None:

@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec, OffsetTimestamp
 from kafka.structs import OffsetAndMetadata
 
-from folio.errors import Cause, FolioError, Gone, SettingsError, Transient
+from folio.errors import Cause, FolioError, Gone, Permanent, SettingsError, Transient
 from folio.faults import effect
 from folio.log import Entry, Offset, Position
 from folio.topics import PAGES, PAGES_BULK, TOPICS, Topic
@@ -61,6 +61,8 @@ def translated(error: errors.KafkaError, cluster: Cluster, doing: str) -> FolioE
         return SettingsError(
             f"{doing}: user {cluster.username!r} may not: {what}. An ACL is missing: docs/kafka.md lists them by role"
         )
+    if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
+        return Permanent(Cause.TOO_LARGE, f"{doing}: {what}")
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         return Transient(Cause.LOG_DOWN, f"{doing}: the topic is missing: folio topics apply --yes makes it")
     return Transient(Cause.LOG_DOWN, f"Kafka at {cluster.servers}, {doing}: {what}")
@@ -68,7 +70,7 @@ def translated(error: errors.KafkaError, cluster: Cluster, doing: str) -> FolioE
 
 def _cause_of(error: BaseException) -> str:
     """The text of the error and of what it came from."""
-    texts = []
+    texts: list[str] = []
     seen: BaseException | None = error
     while seen is not None and len(texts) < 4:
         texts.append(str(seen) or type(seen).__name__)

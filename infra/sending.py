@@ -2,8 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from folio.log import Offset, Record
@@ -17,13 +19,19 @@ class Room:
         self._bytes = 0
         self._left = asyncio.Event()
 
-    async def enter(self, size: int) -> None:
+    async def enter(self, size: int) -> Callable[[object], None]:
+        """Wait until there is room; what is returned gives it back, and may be called on any thread."""
         while self._bytes and self._bytes + size > self.bytes_max:
             self._left.clear()
             await self._left.wait()
         self._bytes += size
+        return partial(self._leave_from_thread, asyncio.get_running_loop(), size)
 
-    def leave(self, size: int) -> None:
+    def _leave_from_thread(self, loop: asyncio.AbstractEventLoop, size: int, _: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(self._leave, size)
+
+    def _leave(self, size: int) -> None:
         self._bytes -= size
         self._left.set()
 
@@ -31,14 +39,14 @@ class Room:
 class Answer:
     """The positions of records that were sent together; the library's threads call back in any order."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, then: Callable[[object], None]) -> None:
         self.all: Future[list[tuple[int, Offset]]] = Future()
+        self.all.set_running_or_notify_cancel()  # whoever waits may go away; what was sent is sent
+        self.all.add_done_callback(then)
         self._found: list[tuple[int, Offset]] = [(-1, -1)] * count
         self._missing = count
         self._error: Exception | None = None
         self._lock = threading.Lock()
-        if not count:
-            self.all.set_result([])
 
     def came(self, index: int, metadata: Any) -> None:
         self._found[index] = (metadata.partition, metadata.offset)
