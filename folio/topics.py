@@ -21,10 +21,11 @@ class Topic:
 UPLOADS = Topic("uploads", None)
 PAGES = Topic("pages", 7 * DAY_S)
 PAGES_BULK = Topic("pages.bulk", 7 * DAY_S)
+PAGES_VERIFY = Topic("pages.verify", 7 * DAY_S)
 TEXTS = Topic("texts", 90 * DAY_S)
 DOCUMENTS = Topic("documents", None)
 RECEIPTS = Topic("receipts", None)
 DEAD = Topic("dead", 90 * DAY_S)
 
-TOPICS = (UPLOADS, PAGES, PAGES_BULK, TEXTS, DOCUMENTS, RECEIPTS, DEAD)
+TOPICS = (UPLOADS, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS, DOCUMENTS, RECEIPTS, DEAD)
 BY_NAME = {topic.name: topic for topic in TOPICS}

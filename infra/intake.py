@@ -56,10 +56,14 @@ class Unknown(FolioError):
 class Intake:
     """Puts, deletes and cancels documents, one decision at a time, so that two puts of one file make one version."""
 
-    def __init__(self, log: Log, blobs: Blobs, ledger_file: Path, *, file_bytes_max: int, passwords: Passwords) -> None:
+    def __init__(
+        self, log: Log, blobs: Blobs, ledger_file: Path, *, group: str, file_bytes_max: int, passwords: Passwords
+    ) -> None:
+        """`group` is what fills the ledger file from the log."""
         self._log = log
         self._blobs = blobs
         self._ledger_file = ledger_file
+        self._group = group
         self._file_bytes_max = file_bytes_max
         self._passwords = passwords
         self._deciding = asyncio.Lock()
@@ -156,7 +160,7 @@ class Intake:
         """
         async with asyncio.timeout(SETTLED_S_MAX):
             if self._unread is None or len(self._unread) > UNREAD_MAX:
-                while await self._log.lag("ledger", UPLOADS):
+                while await self._log.lag(self._group, UPLOADS):
                     await asyncio.sleep(0.01)
                 self._unread = {}
             for doc in [doc for doc in self._unread if doc.endswith(ending)]:

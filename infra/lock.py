@@ -1,11 +1,12 @@
 """The one owner of a data folder: a lock that the kernel drops when its holder dies, and where to reach the holder."""
 
+import asyncio
 import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from folio.errors import FolioError
 
 LOCK_NAME = "owner.lock"
 ADDRESS_NAME = "owner.json"
+IN_LINE_S = 0.2
 STOPPING = "stopping"
 """What an owner that ends writes instead of its address, with its pid."""
 
@@ -38,15 +40,33 @@ def owning(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Owned(f"{folder} is owned by another folio process") from None
+        if not _taken(descriptor):
+            raise Owned(f"{folder} is owned by another folio process")
         (folder / ADDRESS_NAME).unlink(missing_ok=True)  # a stale address of an owner that died
         yield
         (folder / ADDRESS_NAME).unlink(missing_ok=True)
     finally:
         os.close(descriptor)
+
+
+@asynccontextmanager
+async def in_line(lock: Path) -> AsyncIterator[None]:
+    """Hold a lock that others may hold now: wait until they have ended, or were killed."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while not _taken(descriptor):
+            await asyncio.sleep(IN_LINE_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def publish(folder: Path, address: Address) -> None:

@@ -1,107 +1,78 @@
-"""The owner: every stage, the ledger's emitter and the housekeeping of one data folder, in one process."""
+"""The owner: a process that people and programs talk to, about the documents of one data folder."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from folio.errors import Transient
 from folio.ids import TENANT_DEFAULT, doc_of
 from folio.questions import Hit, Question
 from folio.records import Document, PageText
 from folio.settings import Settings
-from folio.stage import StageLoop
 from folio.telemetry import log
 from folio.topics import DOCUMENTS
 from infra.intake import Intake, Unknown
-from infra.lock import owning
+from infra.lock import in_line, owning
 from infra.pictures import Pictures
-from infra.places import INCOMING, LEDGER_FILE
+from infra.places import INCOMING, LEDGER_LOCK
+from infra.roles import ALL, INDEX, LEDGER
 from infra.wiring import Parts, check_folder, open_parts
+from infra.working import Worker
 from ledger import audit
 from ledger.shown import document_of, shown, text_of
 
-HOUSEKEEP_EVERY_S = 60.0
+W = TypeVar("W", bound=Worker)
 FORGET_EVERY_S = 1.0
 LOOKED_EVERY_S = 0.2
 """How often those who search look how far behind the index is."""
 
 
-@dataclass(frozen=True, slots=True)
-class StageStatus:
-    """What a stage is doing: entries not committed, and what it waits for, if it does.
-
-    `filling`: it fills an index that was empty when its owner began, so that much that is known is not found yet.
-    """
-
-    stage: str
-    lag: int
-    ready: bool
-    waits_for: str
-    took: int
-    dead: int
-    filling: bool = False
-
-
-class Owner:
-    """The open data folder. Methods are what the doors offer; `failed` resolves when a stage cannot go on."""
+class Owner(Worker):
+    """A worker with doors: its methods are what the API offers."""
 
     def __init__(self, settings: Settings, parts: Parts) -> None:
-        self.settings = settings
-        self.parts = parts
-        self.ledger_file = settings.data / LEDGER_FILE
+        super().__init__(settings, parts)
+        assert parts.ledger is not None, "the API answers from a ledger"
+        self.ledger_file = parts.ledger_file
         self.intake = Intake(
             parts.log,
             parts.blobs,
             self.ledger_file,
+            group=parts.ledger.stage.name,
             file_bytes_max=settings.ingest.file_bytes_max,
             passwords=parts.passwords,
         )
         self.pictures = Pictures(self.ledger_file, parts.blobs, parts.sandbox)
-        self.filling = False
-        """The index was empty when we began, and not all that the log holds for it is in it yet."""
         self._behind = 0
         self._looked_s = -LOOKED_EVERY_S
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._loops = [StageLoop(stage, parts.log) for stage in parts.stages]
-        self._stop = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
         self._warming: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        stop, parts = self._stop, self.parts
-        for loop in self._loops:
-            self._begin(loop.run(stop))
-        self._begin(parts.ledger.run(stop))
-        self._begin(parts.ocr.follow(parts.log, stop))
-        self._begin(self._keep_house())
-        self._begin(self._forget_passwords())
+        super().start()
+        self.every(FORGET_EVERY_S, self._forget_passwords)
 
     def warm(self) -> None:
         """Start early what takes seconds to start: the embedder."""
-        self._warming = self._begin(self._warm())
+        self._warming = self.begin(self._warm())
 
     async def stop(self) -> None:
-        """Finish what runs (each stage within its grace), commit, leave."""
-        self._stop.set()
         if self._warming is not None:
             self._warming.cancel()  # loading a model takes many seconds, and nobody needs it any more
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await super().stop()
 
     async def search(self, question: Question) -> list[Hit]:
         if time.monotonic() - self._looked_s > LOOKED_EVERY_S:
             self._looked_s = time.monotonic()
-            self._behind = await self.parts.log.lag(self.parts.indexing.name, DOCUMENTS)
-        return await self.parts.searcher.search(question)
+            self._behind = await self.parts.log.lag(self.parts.indexing.words.name, DOCUMENTS)
+        return await self.parts.indexing.searcher.search(question)
 
     @property
     def search_note(self) -> str:
         """What whoever reads the answers should know about the index; empty when there is nothing to say."""
-        notes = [self.parts.searcher.note]
+        notes = [self.parts.indexing.searcher.note]
         if self._behind and self.filling:
             notes.append(
                 f"the index for the embedder {self.parts.embedder.name} is being filled (waiting documents:"
@@ -131,19 +102,6 @@ class Owner:
             raise Unknown(f"{document}: {_why_no_document(status)}")
         return found
 
-    async def stages(self) -> list[StageStatus]:
-        statuses = []
-        for loop in self._loops:
-            name = loop.stage.name
-            lag = sum([await self.parts.log.lag(name, topic) for topic in loop.stage.sources])
-            waits_for = loop.waits_for.sentence if loop.waits_for else ""
-            indexes = loop.stage is self.parts.indexing
-            if indexes and not lag:
-                self.filling = False
-            filling = indexes and self.filling
-            statuses.append(StageStatus(name, lag, loop.ready, waits_for, loop.meter.took, loop.meter.dead, filling))
-        return statuses
-
     async def idle(self) -> bool:
         """True when every entry of every topic was handled and nothing is due to be emitted."""
         if any(status.lag for status in await self.stages()):
@@ -151,61 +109,15 @@ class Owner:
         counts = audit.counts(self.ledger_file)
         return counts["settled"] == counts["documents"]
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._ended)
-        self._tasks.append(task)
-        return task
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        if task.cancelled() or self.failed.done():
-            return
-        error = task.exception()
-        if error is not None:
-            log().error("stopped", reason=str(error), kind=type(error).__name__)
-            self.failed.set_exception(error)
-
     async def _warm(self) -> None:
         try:
             await self.parts.embedder.warm()
         except Transient as error:
             log().warning("warming waits", cause=error.cause)
 
-    async def _keep_house(self) -> None:
-        """Retention, compaction, and blobs that nothing refers to any more."""
-        while not self._stop.is_set():
-            try:
-                async with asyncio.timeout(HOUSEKEEP_EVERY_S):
-                    await self._stop.wait()
-            except TimeoutError:
-                await self.housekeep()
-                await self._tend_index()
-
     async def _forget_passwords(self) -> None:
-        while not self._stop.is_set():
-            if self.parts.passwords:
-                await asyncio.to_thread(self.parts.passwords.forget_read, self.ledger_file)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FORGET_EVERY_S):
-                    await self._stop.wait()
-
-    async def _tend_index(self) -> None:
-        """Let the index build its graphs when nobody has asked it for a while."""
-        try:
-            await self.parts.store.maintain()
-        except Transient as error:
-            log().warning("index maintenance waits", cause=error.cause)
-
-    async def housekeep(self) -> int:
-        """One round; returns how many blobs were swept. A full disk waits for the next round."""
-        try:
-            await self.parts.log.housekeep()
-            keep = await self.parts.log.referenced_blobs()
-            keep |= await asyncio.to_thread(audit.live_blobs, self.ledger_file)
-            return await self.parts.blobs.sweep(keep, older_than_s=self.settings.retention.blob_grace_s)
-        except Transient as error:
-            log().warning("housekeeping waits", cause=error.cause)
-            return 0
+        if self.parts.passwords:
+            await asyncio.to_thread(self.parts.passwords.forget_read, self.ledger_file)
 
 
 def _why_no_page(status: audit.DocumentStatus, page: int) -> str:
@@ -228,17 +140,6 @@ def _why_no_document(status: audit.DocumentStatus | None) -> str:
     return f"it is {status.state}{f': {why}' if why else ''}: add it again when that is mended"
 
 
-async def _refill_empty_index(parts: Parts) -> bool:
-    """An index without a single head is new, or was lost: either way it is filled from the start of `documents`.
-
-    True when there is something to fill it with.
-    """
-    if (await parts.store.totals()).heads:
-        return False
-    await parts.log.rewind(parts.indexing.name, DOCUMENTS, 0)
-    return await parts.log.lag(parts.indexing.name, DOCUMENTS) > 0
-
-
 def _sweep_incoming(folder: Path) -> None:
     """Uploads that a killed owner had not acknowledged."""
     for path in folder.glob(f"{INCOMING}*"):
@@ -246,20 +147,40 @@ def _sweep_incoming(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
+async def open_owner(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIterator[Owner]:
     """Own the data folder for as long as the context lasts. Raises Owned when somebody does already."""
     check_folder(settings.data)
     with owning(settings.data):
         _sweep_incoming(settings.data)
-        async with open_parts(settings) as parts:
-            await parts.ledger.rebuild(parts.log)
-            filling = await _refill_empty_index(parts)
-            owner = Owner(settings, parts)
-            owner.filling = filling
-            owner.start()
-            try:
-                yield owner
-            finally:
-                await owner.stop()
-                if owner.failed.done():
-                    owner.failed.exception()  # looked at: the door that waits for it reports it
+        async with open_parts(settings, roles) as parts, _at_work(Owner(settings, parts)) as owner:
+            yield owner
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, roles: frozenset[str]) -> AsyncIterator[Worker]:
+    """Stages alone, with no doors. Of ledgers over one folder each waits here until the one before has ended."""
+    check_folder(settings.data)
+    async with (
+        in_line(settings.data / LEDGER_LOCK) if LEDGER in roles else nullcontext(),
+        open_parts(settings, roles) as parts,
+        _at_work(Worker(settings, parts)) as worker,
+    ):
+        yield worker
+
+
+@asynccontextmanager
+async def _at_work(worker: W) -> AsyncIterator[W]:
+    parts = worker.parts
+    if parts.ledger is not None:
+        await parts.ledger.rebuild(parts.log)
+    if INDEX in parts.roles:
+        from infra.indexing import refill_empty  # imported by now, where it is needed
+
+        worker.filling = await refill_empty(parts.indexing, parts.log)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop()
+        if worker.failed.done():
+            worker.failed.exception()  # looked at: the door that waits for it reports it

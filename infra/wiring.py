@@ -1,136 +1,162 @@
-"""Settings become objects: the only module that knows every class."""
+"""Settings become objects, those that the roles of one process need: the only module that knows every class."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chunking.chunker import REVISION
-from chunking.lanes import Lanes
+from folio.blobs import Blobs
 from folio.child import cores
 from folio.errors import FolioError
-from folio.records import ChunkSet
+from folio.log import Log
 from folio.settings import Settings
 from folio.stage import Stage
-from folio.topics import DEAD, PAGES, PAGES_BULK, TEXTS
-from indexer.edge import EdgeStore
-from indexer.embed_stage import embed_stage
-from indexer.embedding import Embedder, open_embedder
-from indexer.fusion import Weights
-from indexer.generations import collection_name, generation_name
-from indexer.search import Searcher
-from indexer.sparse import VERSION as TOKENIZER
-from indexer.stage import index_stage
-from indexer.store import Store
+from folio.topics import DEAD, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS
 from infra.folder_blobs import FolderBlobs
 from infra.passwords import Passwords
-from infra.places import BLOBS_FOLDER, INDEX_FOLDER, LEDGER_FILE, LOG_FILE
+from infra.places import BLOBS_FOLDER, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE
 from infra.quiet import Quiet
+from infra.roles import ALL, API, EMBED, INDEX, INGEST, LEDGER, OCR
 from infra.sqlite_log import SqliteLog
+from infra.turn import Turn
+from ingest.lanes import Backlog
 from ingest.sandbox import Limits, Sandbox
 from ingest.stage import ingest_stage
+from ledger.following import never
 from ledger.rules import Timings
-from ledger.stage import Ledger
+from ledger.stage import NAME, ONLY, Ledger, Role
 from ledger.store import LedgerStore
 from ocr_stage.engine import Engine, ScriptedEngine
 from ocr_stage.rapid import RapidEngine
 from ocr_stage.stage import OcrStage
+
+if TYPE_CHECKING:  # imported when a role needs it: a second that the others do not wait for
+    from indexer.embedding import Embedder
+    from indexer.store import Store
+    from infra.indexing import Indexing
 
 LIMITS = frozenset(field.name for field in fields(Limits))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Everything that runs in one owner process, open and ready."""
+    """What one process has open for its roles. What none of them needs is None."""
 
-    log: SqliteLog
-    blobs: FolderBlobs
+    roles: frozenset[str]
+    log: Log
+    blobs: Blobs
     sandbox: Sandbox
-    ledger: Ledger
-    ocr: OcrStage
-    embedder: Embedder
-    store: Store
-    searcher: Searcher
-    generation: str
     passwords: Passwords
-    indexing: Stage
+    ledger_file: Path
+    ledger: Ledger | None
+    turn: Turn | None
+    """Where several ledgers may be, and this process would emit."""
+    ocr: OcrStage | None
+    index: "Indexing | None"
     stages: tuple[Stage, ...]
+    """Those that this process runs."""
+
+    @property
+    def indexing(self) -> "Indexing":
+        assert self.index is not None, "no role of this process has an index"
+        return self.index
+
+    @property
+    def store(self) -> "Store":
+        return self.indexing.store
+
+    @property
+    def embedder(self) -> "Embedder":
+        return self.indexing.embedder
+
+    @property
+    def generation(self) -> str:
+        return self.indexing.generation
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """Build all parts for one data folder; close them in the opposite order."""
-    folder = settings.data
+async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIterator[Parts]:
+    """Build what these roles need; close it in the opposite order."""
+    ledger_file = settings.data / (LEDGER_FILE if API in roles else LEDGER_APART_FILE)
     async with AsyncExitStack() as stack:
-        blobs = FolderBlobs(folder / BLOBS_FOLDER)
-        log = await stack.enter_async_context(SqliteLog.open(folder / LOG_FILE, blobs, keep_s=kept_s(settings)))
-        sandbox = Sandbox(limits(settings))
-        engine = open_engine(settings)
-        embedder = open_indexer_embedder(settings)
-        generation = generation_name(REVISION, embedder.name, TOKENIZER)
-        store = open_store(settings, generation, embedder.dimension)
-        ledger_store = LedgerStore(folder / LEDGER_FILE)
-        chunker = open_chunker(settings, embedder)
-        for closing in (sandbox, engine, embedder, store, ledger_store, chunker):
-            stack.push_async_callback(closing.close)
-        await store.open()  # an index that cannot be used is said at once, not at the first chunk
-        ledger = Ledger(ledger_store, log, blobs, Timings(**settings.ledger.model_dump()))
+        blobs = open_blobs(settings)
+        log = await _open_log(stack, settings, blobs)
+        sandbox, passwords = Sandbox(limits(settings)), Passwords(are_read_here=INGEST in roles)
+        stack.push_async_callback(sandbox.close)
+        turn = Turn(log) if settings.kafka.servers and LEDGER in roles else None
+        ledger = await _open_ledger(stack, settings, ledger_file, (log, blobs), turn) if roles & {LEDGER, API} else None
+        index = await _open_index(stack, settings, blobs) if roles & {INDEX, EMBED, API} else None
         quiet = Quiet(log, rest_s=settings.ocr.quiet_s)
-        ocr = open_ocr(settings, engine, blobs, quiet)
-        passwords = Passwords()
-        reading = ingest_stage(
-            sandbox,
-            blobs,
-            verify_share=settings.ingest.verify_share,
-            documents_at_once=settings.ingest.documents_at_once,
-            password_of=passwords.of,
-        )
-        indexing = index_stage(
-            store,
-            chunk=chunked_by(chunker),
-            generation=generation,
-            documents_at_once=settings.indexer.documents_at_once,
-            blobs=blobs,
-        )
-        embedding = open_embedding(settings, store, embedder, generation)
-        quiet.stages = (reading, ocr.stage, ledger.stage, indexing, *embedding)
+        ocr = _open_ocr(stack, settings, blobs, quiet) if OCR in roles else None
+        reading = _ingest(settings, log, sandbox, blobs, passwords) if INGEST in roles else None
+        people_wait_for = [
+            *([reading] if reading else []),
+            *([ocr.stage, ocr.bulk] if ocr else []),
+            *([ledger.stage] if ledger else []),
+            *([index.words] if index and INDEX in roles else []),
+            *(index.vectors if index and EMBED in roles else ()),
+        ]
+        quiet.stages = people_wait_for
         yield Parts(
+            roles=roles,
             log=log,
             blobs=blobs,
             sandbox=sandbox,
-            ledger=ledger,
-            ocr=ocr,
-            embedder=embedder,
-            store=store,
-            searcher=Searcher(store, embedder, Weights(lexical=settings.indexer.lexical_weight)),
-            generation=generation,
             passwords=passwords,
-            indexing=indexing,
-            stages=(reading, ocr.stage, ocr.bulk, ledger.stage, indexing, *embedding),
+            ledger_file=ledger_file,
+            ledger=ledger,
+            turn=turn,
+            ocr=ocr,
+            index=index,
+            stages=(*people_wait_for, *([ocr.verify] if ocr else [])),
         )
 
 
-def open_embedding(settings: Settings, store: Store, embedder: Embedder, generation: str) -> tuple[Stage, ...]:
-    """The stage that gives chunks their vectors; none where nothing has one."""
-    if not embedder.dimension:
-        return ()
-    at_once = settings.indexer.documents_at_once
-    return (embed_stage(store, embedder, generation=generation, documents_at_once=at_once),)
+async def _open_log(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> Log:
+    return await stack.enter_async_context(SqliteLog.open(settings.data / LOG_FILE, blobs, keep_s=kept_s(settings)))
 
 
-def chunked_by(chunker: Lanes) -> Callable[[bytes], Awaitable[ChunkSet]]:
-    """Chunking in its own processes. Their death under a document is that one's doing: the loop retries it alone."""
+async def _open_ledger(
+    stack: AsyncExitStack, settings: Settings, file: Path, over: tuple[Log, Blobs], turn: Turn | None
+) -> Ledger:
+    """With the embedded log there is one. Else each file follows the log by itself, and one has the turn to emit."""
+    store = LedgerStore(file)
+    stack.push_async_callback(store.close)
+    role = ONLY
+    if settings.kafka.servers:
+        role = Role(f"{NAME}-{await store.name()}", turn.is_ours if turn else never, follows=True)
+    return Ledger(store, *over, Timings(**settings.ledger.model_dump()), role=role)
 
-    async def chunk(value: bytes) -> ChunkSet:
-        return ChunkSet.decode(await chunker.chunk(value))
 
-    return chunk
+async def _open_index(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> "Indexing":
+    from infra.indexing import open_indexing
+
+    return await stack.enter_async_context(open_indexing(settings, blobs))
 
 
-def open_indexer_embedder(settings: Settings) -> Embedder:
-    indexer = settings.indexer
-    return open_embedder(indexer.embedder, threads=indexer.threads, batch_tokens=indexer.batch_tokens)
+def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Quiet) -> OcrStage:
+    engine = open_engine(settings)
+    stack.push_async_callback(engine.close)
+    at_once = 2 * ocr_processes(settings)
+    return OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=at_once, quiet=quiet)
+
+
+def _ingest(settings: Settings, log: Log, sandbox: Sandbox, blobs: Blobs, passwords: Passwords) -> Stage:
+    backlog = Backlog(lambda: log.lag(OCR, PAGES), pages_max=settings.ingest.lane_pages_max)
+    return ingest_stage(
+        sandbox,
+        blobs,
+        verify_share=settings.ingest.verify_share,
+        documents_at_once=settings.ingest.documents_at_once,
+        password_of=passwords.of,
+        lane_of=backlog.lane_of,
+    )
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    return FolderBlobs(settings.data / BLOBS_FOLDER)
 
 
 def limits(settings: Settings) -> Limits:
@@ -139,12 +165,8 @@ def limits(settings: Settings) -> Limits:
 
 def kept_s(settings: Settings) -> dict[str, float]:
     kept = settings.retention
-    return {PAGES.name: kept.pages_s, PAGES_BULK.name: kept.pages_s, TEXTS.name: kept.texts_s, DEAD.name: kept.dead_s}
-
-
-def open_ocr(settings: Settings, engine: Engine, blobs: FolderBlobs, quiet: Quiet) -> OcrStage:
-    at_once = 2 * ocr_processes(settings)
-    return OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=at_once, quiet=quiet)
+    images = {topic.name: kept.pages_s for topic in (PAGES, PAGES_BULK, PAGES_VERIFY)}
+    return images | {TEXTS.name: kept.texts_s, DEAD.name: kept.dead_s}
 
 
 def ocr_processes(settings: Settings) -> int:
@@ -159,26 +181,6 @@ def open_engine(settings: Settings) -> Engine:
         edge_pixels=settings.ocr.edge_pixels,
         page_seconds_max=settings.ocr.page_seconds_max,
         layout=settings.ocr.layout,
-    )
-
-
-def open_store(settings: Settings, generation: str, dimension: int) -> Store:
-    if settings.indexer.store == "memory":
-        from indexer.memory import MemoryStore  # takes 0.8 s to import
-
-        return MemoryStore(dimension=dimension)
-    return EdgeStore(settings.data / INDEX_FOLDER / collection_name(generation), dimension=dimension)
-
-
-def open_chunker(settings: Settings, embedder: Embedder) -> Lanes:
-    return Lanes(
-        {
-            "tokenizer": embedder.tokenizer,
-            "tokens_max": min(settings.chunking.tokens_max, embedder.tokens_max),
-            "context_tokens_max": settings.chunking.context_tokens_max,
-            "model": embedder.name,
-        },
-        seconds_max=settings.chunking.document_seconds_max,
     )
 
 

@@ -8,12 +8,13 @@ from functools import partial
 
 from folio.blobs import Blobs
 from folio.errors import Cause, Gone, Permanent
-from folio.ids import Doc, page_key, sha256, version_at
+from folio.ids import Doc, page_key, sha256, tenant_of, version_at
 from folio.log import Entry, Record
 from folio.outputs import Output
 from folio.records import Page, PageText, Source, Upload
 from folio.stage import Stage
-from folio.topics import PAGES, PAGES_BULK, TEXTS, UPLOADS
+from folio.topics import PAGES, PAGES_VERIFY, TEXTS, UPLOADS, Topic
+from ingest.lanes import LaneOf, one_lane
 from ingest.sandbox import ReadPage, Sandbox
 
 
@@ -28,6 +29,7 @@ def ingest_stage(
     verify_share: float,
     documents_at_once: int,
     password_of: Callable[[Upload], str] = _no_password,
+    lane_of: LaneOf = one_lane,
 ) -> Stage:
     """`verify_share` of the trusted pages are read by OCR too; the same pages each time a document is repeated.
 
@@ -48,7 +50,8 @@ def ingest_stage(
                 aclosing(sandbox.pages(path, **asked, verify=verified)) as pages,
             ):
                 async for page in pages:
-                    for output in outputs(upload, version, page, verify=verified(page.page)):
+                    lane = await lane_of(tenant_of(upload.doc)) if page.image and not page.trusted else PAGES_VERIFY
+                    for output in outputs(upload, version, page, verify=verified(page.page), lane=lane):
                         yield output
         except Gone:
             raise Permanent(Cause.IMAGE_EXPIRED, "The file's bytes are no longer kept: add it again.") from None
@@ -62,8 +65,8 @@ def sampled(doc: Doc, version: int, page: int, *, share: float) -> bool:
     return int.from_bytes(digest[:8]) < share * 2**64
 
 
-def outputs(upload: Upload, version: int, read: ReadPage, *, verify: bool) -> Iterator[Output]:
-    """The records of one page: its text, its image, both when it is to be verified, or its failure."""
+def outputs(upload: Upload, version: int, read: ReadPage, *, verify: bool, lane: Topic = PAGES) -> Iterator[Output]:
+    """The records of one page: its text, its image on this lane, both when it is to be verified, or its failure."""
     if read.trusted or read.cause is not None:
         yield TEXTS, Record(key=upload.doc, value=_text(upload, version, read).encode())
     if read.image is not None and (verify or not read.trusted):
@@ -76,7 +79,6 @@ def outputs(upload: Upload, version: int, read: ReadPage, *, verify: bool) -> It
             verify=read.trusted,
             name=upload.name,
         )
-        lane = PAGES_BULK if read.trusted else PAGES  # nobody waits for a comparison
         yield lane, Record(key=page_key(upload.doc, read.page), value=read.image, headers=page.headers())
 
 

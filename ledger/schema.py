@@ -14,12 +14,13 @@ DIFFERS = "text_layer_differs"
 SKIPPED = "skipped"
 """folio.records.SKIPPED, without importing every record there is: `folio status` answers in 300 ms."""
 
-SCHEMA_VERSION = 3
-"""2: which pages an upload asked for, and how many were skipped. 3: chunks that lack their vector, and why."""
+SCHEMA_VERSION = 4
+"""2: which pages an upload asked for, and how many were skipped. 3: chunks that lack their vector, and why.
+4: a name of its own, so that several ledgers follow one log."""
 
 SCHEMA = """
-CREATE TABLE ledger (rebuilt INTEGER NOT NULL);
-INSERT INTO ledger VALUES (0);
+CREATE TABLE ledger (rebuilt INTEGER NOT NULL, name TEXT NOT NULL);
+INSERT INTO ledger VALUES (0, lower(hex(randomblob(6))));
 CREATE TABLE docs (
   doc TEXT PRIMARY KEY, revision INTEGER NOT NULL, indexed_revision INTEGER NOT NULL
 ) WITHOUT ROWID;

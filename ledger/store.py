@@ -55,6 +55,10 @@ class LedgerStore:
         """The text layer beside a verify read: its Markdown, or where it rests, or None."""
         return await self._run(_layer, text)
 
+    async def name(self) -> str:
+        """This file's own, given when it was made. It reads the log under it: no other misses what this one read."""
+        return await self._run(_name)
+
     async def is_known(self, doc: str, revision: int) -> bool:
         """Whether this file emitted that revision, is about to, or followed it already."""
         return await self._run(following.is_known, doc, revision)
@@ -102,6 +106,11 @@ def _layer(db: sqlite3.Connection, text: PageText) -> "str | Position | None":
     page_id, partition, offset = found
     here = markdown(db, page_id)
     return here if here is not None else Position(topics.TEXTS.name, partition, offset)
+
+
+def _name(db: sqlite3.Connection) -> str:
+    name: str = db.execute("SELECT name FROM ledger").fetchone()[0]
+    return name
 
 
 def _rebuilt(db: sqlite3.Connection) -> int:

@@ -19,7 +19,11 @@ from ocr_stage.tidy_blocks import Rules
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What an engine read on one page. `mode` and `tokens` stay empty for engines that have neither."""
+    """What an engine read on one page. `mode` and `tokens` stay empty for engines that have neither.
+
+    `engine` is set where another one than was asked has read it. `steps` are what was done to the picture before,
+    `rungs` what was tried after the first answer was no good, each with why (`ocr_stage.ladder`).
+    """
 
     markdown: str
     blocks: tuple[Block, ...] = ()
@@ -28,6 +32,10 @@ class Reading:
     seconds: float = 0.0
     finish: str = ""
     flags: tuple[str, ...] = ()
+    engine: str = ""
+    prompt: str = ""
+    steps: tuple[str, ...] = ()
+    rungs: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, output: ModelOutput, rules: Rules | None = None) -> Self:
@@ -45,7 +53,10 @@ class Reading:
 
 
 class Engine(Protocol):
-    """Reads one image a call; many calls run at once, and an engine that can batch does so inside."""
+    """Reads one image a call; many calls run at once, and an engine that can batch does so inside.
+
+    Where pages wait inside an engine, those of which `ocr_stage.lanes.is_bulk` says so come last.
+    """
 
     @property
     def name(self) -> str:

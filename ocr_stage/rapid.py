@@ -9,6 +9,7 @@ from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError, cor
 from folio.errors import Cause, Permanent, Transient
 from folio.records import Block
 from ocr_stage.engine import Reading
+from ocr_stage.lanes import Window
 from ocr_stage.plans import AUTO, Plan
 
 FACTORY = "ocr_stage.rapid_process:RapidReader"
@@ -39,12 +40,12 @@ class RapidEngine:
     ) -> None:
         Plan.of(preprocess)
         self._page_seconds_max = page_seconds_max
-        self._free: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
         settings = {"edge_pixels": edge_pixels, "pixels_max": pixels_max, "layout": layout, "preprocess": preprocess}
         self._children = [Child(FACTORY, settings, environment=ENVIRONMENT) for _ in range(processes or cores())]
         self._pages = dict.fromkeys(self._children, 0)
-        for child in self._children:
-            self._free.put_nowait(child)
+        self._free = list(self._children)
+        """The last one used is the first to be used again: the others may never have to start."""
+        self._turns = Window(len(self._children))
 
     async def read(self, image: bytes) -> Reading:
         """Raises Permanent: corrupt, pixel_limit, ocr_empty, ocr_timeout or ocr_crash; Transient(engine_down)."""
@@ -77,11 +78,12 @@ class RapidEngine:
 
     @asynccontextmanager
     async def _child(self) -> AsyncIterator[Child]:
-        child = await self._free.get()
-        try:
-            yield child
-        finally:
-            self._free.put_nowait(child)
+        async with self._turns.turn():
+            child = self._free.pop()
+            try:
+                yield child
+            finally:
+                self._free.append(child)
 
 
 async def _started(child: Child) -> Remote:

@@ -17,7 +17,9 @@ def intake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Intake:
     """Over a ledger that never reads."""
     monkeypatch.setattr("infra.intake.SETTLED_S_MAX", 0.3)
     blobs = FolderBlobs(tmp_path / "blobs")
-    return Intake(MemoryLog(), blobs, tmp_path / "ledger.sqlite", file_bytes_max=1 << 20, passwords=Passwords())
+    return Intake(
+        MemoryLog(), blobs, tmp_path / "ledger.sqlite", group="ledger", file_bytes_max=1 << 20, passwords=Passwords()
+    )
 
 
 def file(tmp_path: Path, name: str) -> Path:

@@ -10,7 +10,7 @@ from folio.ids import doc_of, sha256, version_at
 from folio.log import Entry, Position
 from folio.outputs import Output
 from folio.records import SKIPPED, Page, PageText, Source, Upload
-from folio.topics import PAGES, PAGES_BULK, TEXTS, UPLOADS
+from folio.topics import PAGES, PAGES_VERIFY, TEXTS, UPLOADS
 from infra.folder_blobs import FolderBlobs
 from ingest.sandbox import Limits, ReadPage, Sandbox
 from ingest.stage import ingest_stage, outputs, sampled
@@ -66,7 +66,7 @@ async def test_text_goes_to_texts_and_pictures_go_to_pages(
 async def test_a_sampled_page_goes_both_ways(sandbox: Sandbox, blobs: FolderBlobs, tmp_path: Path) -> None:
     upload = await uploaded(blobs, make.pdf(tmp_path / "a.pdf", make.prose))
     (text_topic, text), (page_topic, page) = await ingested(sandbox, blobs, upload, share=1.0)
-    assert (text_topic, page_topic) == (TEXTS, PAGES_BULK), "nobody waits for a comparison"
+    assert (text_topic, page_topic) == (TEXTS, PAGES_VERIFY), "nobody waits for a comparison"
     assert not PageText.decode(text.value).verify
     assert page.headers["folio-verify"] == "1"
 
@@ -77,7 +77,7 @@ async def test_a_repeat_makes_the_same_records(sandbox: Sandbox, blobs: FolderBl
 
     def lasting(output: Output) -> object:
         topic, record = output
-        if topic in (PAGES, PAGES_BULK):
+        if topic in (PAGES, PAGES_VERIFY):
             return record
         return record.key, PageText.decode(record.value).model_copy(update={"read_ms": 0})
 
@@ -122,7 +122,7 @@ async def test_pages_that_nobody_asked_for_complete_the_document_as_skipped(
 ) -> None:
     upload = await uploaded(blobs, make.pdf(tmp_path / "a.pdf", make.prose, make.scan, make.prose))
     outputs_of = await ingested(sandbox, blobs, upload.model_copy(update={"pages": "3"}), share=1.0)
-    assert [topic for topic, _ in outputs_of] == [TEXTS, TEXTS, TEXTS, PAGES_BULK]
+    assert [topic for topic, _ in outputs_of] == [TEXTS, TEXTS, TEXTS, PAGES_VERIFY]
     texts = [PageText.decode(record.value) for topic, record in outputs_of if topic is TEXTS]
     assert [(text.page, text.status, text.flags, bool(text.markdown)) for text in texts] == [
         (1, "ok", (SKIPPED,), False),

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -249,3 +250,22 @@ def test_an_older_entry_of_another_partition_changes_nothing():
 async def test_bytes_without_a_script_are_read_the_same_every_time(engine):
     first, again, other = [await engine.read(image) for image in (b"\xff\xd8a", b"\xff\xd8a", b"\xff\xd8b")]
     assert first.markdown == again.markdown != other.markdown
+
+
+async def test_a_page_of_the_fast_lane_passes_those_in_bulk(blobs):
+    engine = ScriptedEngine(seconds=0.05)
+    stage = OcrStage(engine, blobs, keep_images=False, pages_at_once=4)
+    finished: list[int] = []
+
+    async def read(number: int, topic: str) -> None:
+        entry = page_entry(b"folio:x", page=number)
+        await outputs_of(stage, replace(entry, position=Position(topic, 0, number)))
+        finished.append(number)
+
+    bulk = [asyncio.create_task(read(number, "pages.bulk")) for number in range(1, 13)]
+    await until(lambda: engine.reads == 3)
+    await asyncio.sleep(0.01)
+    assert engine.reads == 3, "a quarter of the window is never bulk's"
+    await asyncio.gather(*(read(number, "pages") for number in (100, 101)))
+    assert len([number for number in finished if number < 100]) <= 6
+    await asyncio.gather(*bulk)

@@ -1,0 +1,121 @@
+"""The index as one part: embedder, store and chunker, built from settings, and the stages that feed them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from chunking.chunker import REVISION
+from chunking.lanes import Lanes
+from folio.blobs import Blobs
+from folio.errors import FolioError
+from folio.log import Log
+from folio.records import ChunkSet
+from folio.settings import Settings
+from folio.stage import Stage
+from folio.topics import DOCUMENTS
+from indexer.edge import EdgeStore
+from indexer.embed_stage import embed_stage
+from indexer.embedding import Embedder, open_embedder
+from indexer.fusion import Weights
+from indexer.generations import collection_name, generation_name
+from indexer.search import Searcher
+from indexer.sparse import VERSION as TOKENIZER
+from indexer.stage import index_stage
+from indexer.store import Store
+from infra.places import INDEX_FOLDER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indexing:
+    """One generation: the stages that write it, words first and then vectors, and what searches it."""
+
+    generation: str
+    embedder: Embedder
+    store: Store
+    searcher: Searcher
+    words: Stage
+    vectors: tuple[Stage, ...]
+    """None where nothing has a vector."""
+
+
+@asynccontextmanager
+async def open_indexing(settings: Settings, blobs: Blobs) -> AsyncIterator[Indexing]:
+    """Raises at once for an index that cannot be used, not at the first chunk."""
+    at_once = settings.indexer.documents_at_once
+    async with AsyncExitStack() as stack:
+        embedder = open_indexer_embedder(settings)
+        generation = generation_name(REVISION, embedder.name, TOKENIZER)
+        store = open_store(settings, generation, embedder.dimension)
+        chunker = open_chunker(settings, embedder)
+        for closing in (embedder, store, chunker):
+            stack.push_async_callback(closing.close)
+        await store.open()
+        words = index_stage(
+            store, chunk=chunked_by(chunker), generation=generation, documents_at_once=at_once, blobs=blobs
+        )
+        vectors = embed_stage(store, embedder, generation=generation, documents_at_once=at_once)
+        yield Indexing(
+            generation=generation,
+            embedder=embedder,
+            store=store,
+            searcher=Searcher(store, embedder, Weights(lexical=settings.indexer.lexical_weight)),
+            words=words,
+            vectors=(vectors,) if embedder.dimension else (),
+        )
+
+
+async def refill_empty(indexing: Indexing, log: Log) -> bool:
+    """An index without a single head is new, or was lost: either way it is filled from the start of `documents`.
+
+    True when there is something to fill it with. While another worker feeds this index, that one has seen to it.
+    """
+    if (await indexing.store.totals()).heads:
+        return False
+    try:
+        await log.rewind(indexing.words.name, DOCUMENTS, 0)
+    except FolioError:
+        return False
+    return await log.lag(indexing.words.name, DOCUMENTS) > 0
+
+
+def chunked_by(chunker: Lanes) -> Callable[[bytes], Awaitable[ChunkSet]]:
+    """Chunking in its own processes. Their death under a document is that one's doing: the loop retries it alone."""
+
+    async def chunk(value: bytes) -> ChunkSet:
+        return ChunkSet.decode(await chunker.chunk(value))
+
+    return chunk
+
+
+def open_indexer_embedder(settings: Settings) -> Embedder:
+    indexer = settings.indexer
+    return open_embedder(indexer.embedder, threads=indexer.threads, batch_tokens=indexer.batch_tokens)
+
+
+def open_store(settings: Settings, generation: str, dimension: int) -> Store:
+    """A server, this process's memory, or the embedded index in a process of its own."""
+    collection = collection_name(generation)
+    if settings.indexer.url:
+        from qdrant_client import QdrantClient  # takes 0.8 s to import
+
+        from indexer.qdrant import QdrantStore
+
+        client = QdrantClient(settings.indexer.url, api_key=settings.indexer.api_key or None)
+        return QdrantStore(client, collection=collection, dimension=dimension)
+    if settings.indexer.store == "memory":
+        from indexer.memory import MemoryStore
+
+        return MemoryStore(dimension=dimension)
+    return EdgeStore(settings.data / INDEX_FOLDER / collection, dimension=dimension)
+
+
+def open_chunker(settings: Settings, embedder: Embedder) -> Lanes:
+    return Lanes(
+        {
+            "tokenizer": embedder.tokenizer,
+            "tokens_max": min(settings.chunking.tokens_max, embedder.tokens_max),
+            "context_tokens_max": settings.chunking.context_tokens_max,
+            "model": embedder.name,
+        },
+        seconds_max=settings.chunking.document_seconds_max,
+    )

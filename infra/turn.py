@@ -1,0 +1,63 @@
+"""Whose turn it is to emit: of several ledgers the one that holds the one partition of `dead`, in its own group."""
+
+import asyncio
+
+from folio.errors import Gone, LeaseLost, Transient
+from folio.log import Lease, Log, Offset, Reader
+from folio.telemetry import log as logger
+from folio.topics import DEAD
+
+GROUP = "ledger-turn"
+LOOK_S = 1.0
+BYTES_MAX = 1 << 20
+
+
+class Turn:
+    """A lease that the log grants and takes away. A member that is silent for a session loses it to the next.
+
+    `is_ours` asks the log, by a commit that it refuses to whoever is no member any more: so the answer is true when it
+    is given. What is left: a process that freezes between the answer and its append. It then appends a revision that
+    was numbered before the next ledger began, so the index takes the next ledger's as the newer.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._reader: Reader | None = None
+        self._next: Offset = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Stay in line until `stop`."""
+        while not stop.is_set():
+            try:
+                async with self._log.reader((DEAD,), GROUP) as self._reader:
+                    await self._stay(self._reader, stop)
+            except Gone:  # retention went past where we stood: there is nothing here that we need
+                self._reader = None
+                await self._log.accept_gap(GROUP, DEAD)
+            finally:
+                self._reader = None
+
+    async def is_ours(self) -> bool:
+        """False too while the log does not answer."""
+        reader, lease = self._reader, self._lease()
+        if reader is None or lease is None:
+            return False
+        try:
+            await reader.commit({lease: self._next})
+        except (LeaseLost, Transient) as error:
+            logger().warning("the turn to emit is not ours", why=str(error))
+            return False
+        return True
+
+    def _lease(self) -> Lease | None:
+        held = self._reader.held() if self._reader is not None else ()
+        return next((lease for lease in held if lease.partition == 0), None)
+
+    async def _stay(self, reader: Reader, stop: asyncio.Event) -> None:
+        """Reading is what keeps a member's place; what is read is the ledger stage's business."""
+        while not stop.is_set():
+            try:
+                for entry in await reader.read(entries_max=1000, bytes_max=BYTES_MAX, wait_s=LOOK_S):
+                    self._next = entry.position.offset + 1
+            except Transient:
+                await asyncio.sleep(LOOK_S)
