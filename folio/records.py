@@ -169,7 +169,11 @@ class Source(StrEnum):
 
 
 class PageText(Message):
-    """One page as Markdown with its blocks, or a failure with its cause."""
+    """One page as Markdown with its blocks, or a failure with its cause, and then whatever text was won.
+
+    `steps` are what was done to its picture before it was read; `rungs` what was tried after the first answer was no
+    good, in order, each with why.
+    """
 
     doc: Doc
     version: int = Field(gt=0)
@@ -182,6 +186,9 @@ class PageText(Message):
     name: str = ""
     engine: str = ""
     mode: str = ""
+    prompt: str = ""
+    steps: tuple[str, ...] = ()
+    rungs: tuple[str, ...] = ()
     tokens: int = 0
     seconds: float = 0.0
     finish: str = ""

@@ -20,6 +20,9 @@ SECONDS = Histogram(
     ["stage"],
     buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.3, 1, 3, 10, 30, 100, 300),
 )
+OCR_RUNGS = Counter(
+    "folio_ocr_rungs_total", "Further tries of a page, by what was tried (or failed) and why", ["rung", "trouble"]
+)
 
 LINE_EVERY_S = 5.0
 

@@ -28,8 +28,6 @@ SPECK = 60
 """Share of pixels that stand out alone from all eight around them, and by how many grey levels."""
 NOISE_MIN = 36.0
 """Standard deviation in grey levels. Less is read as well without help; more makes specks that are none."""
-SHADED_MAX = 0.5
-"""Of the lightest paper, the darkest."""
 SOFT_MAX = 0.45
 """Of the contrast, the steepest step from one pixel to the next but one; print in focus has more."""
 SHARPEN = 0.8
@@ -127,16 +125,6 @@ def noise(grey: Pixels) -> float:
     return float(np.median(rough[:, ::2])) / 0.6745 / 6
 
 
-def shading(grey: Pixels) -> float:
-    """The paper's grey level where it is darkest, as a share of where it is lightest."""
-    import cv2
-
-    small = cv2.resize(grey, (96, 96), interpolation=cv2.INTER_AREA)
-    paper = cv2.dilate(cv2.medianBlur(small, 3), np.ones((9, 9), np.uint8))
-    dark, light = np.percentile(paper, (3, 97))
-    return float(dark) / max(float(light), 1.0)
-
-
 def softness(grey: Pixels) -> float:
     """Steepest step over two pixels as a share of the contrast: near 1 for crisp print, small for a blurred page."""
     import cv2
@@ -232,19 +220,15 @@ def _is_soft(bands: Pixels) -> bool:
     return softness(bands) < SOFT_MAX and noise(bands) < NOISE_SHARPENED_MAX
 
 
-def _is_shaded(bands: Pixels) -> bool:
-    return shading(bands) < SHADED_MAX
-
-
 def _never(bands: Pixels) -> bool:
-    """Only where somebody asks for it: no measurement says that it helps."""
+    """Only where somebody asks for it: shaded pages are read as well without, grainy ones worse with it."""
     return False
 
 
 _CLEANING: dict[Step, tuple[Callable[[Pixels], bool], Callable[[Pixels], Pixels]]] = {
     Step.DENOISE: (_is_noisy, _denoised),
     Step.STRETCH: (_is_pale, _stretched),
-    Step.CLAHE: (_is_shaded, _evened),
+    Step.CLAHE: (_never, _evened),
     Step.SHARPEN: (_is_soft, _sharpened),
     Step.BINARISE: (_never, _black_and_white),
 }
