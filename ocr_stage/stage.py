@@ -17,11 +17,14 @@ from folio.outputs import Output
 from folio.records import Page, PageText, Source
 from folio.stage import MIB, Stage
 from ocr_stage.engine import Engine, Reading
+from ocr_stage.ladder import Unread
 from ocr_stage.lanes import in_bulk, shared_window
 from ocr_stage.versions import Versions
 
 VERIFY_AT_ONCE = 1
 """One reader is enough for what nobody waits for; each that starts takes two seconds and 400 MB."""
+READ = ("markdown", "blocks", "mode", "prompt", "steps", "rungs", "tokens", "finish", "flags")
+"""What a page's text has from its reading, word for word."""
 UNWANTED = frozenset({Cause.CANCELLED, Cause.SUPERSEDED})
 
 
@@ -46,6 +49,8 @@ class OcrStage:
             sources=(topics.PAGES,),
             process=self.process,
             entries_max=pages_at_once,
+            bytes_max=max(64, pages_at_once) * MIB,
+            uncommitted_max=max(1024, 2 * pages_at_once),
             linger_s=0.02,
         )
         self._window = shared_window(pages_at_once)
@@ -146,22 +151,15 @@ class OcrStage:
             del self._running[doc]
 
     def _text(self, page: Page, reading: Reading, image: str) -> PageText:
+        said = {name: getattr(reading, name) for name in READ}
         return self._blank(page, image).model_copy(
-            update={
-                "markdown": reading.markdown,
-                "blocks": reading.blocks,
-                "mode": reading.mode,
-                "tokens": reading.tokens,
-                "seconds": round(reading.seconds, 3),
-                "finish": reading.finish,
-                "flags": reading.flags,
-            }
+            update={**said, "engine": reading.engine or self._engine.name, "seconds": round(reading.seconds, 3)}
         )
 
     def _failed(self, page: Page, error: Permanent, image: str) -> PageText:
-        return self._blank(page, image).model_copy(
-            update={"status": "failed", "cause": error.cause, "detail": error.detail}
-        )
+        """With the text that was won before it failed: shown to people, never searched."""
+        text = self._text(page, error.reading, image) if isinstance(error, Unread) else self._blank(page, image)
+        return text.model_copy(update={"status": "failed", "cause": error.cause, "detail": error.detail})
 
     def _blank(self, page: Page, image: str) -> PageText:
         return PageText(
