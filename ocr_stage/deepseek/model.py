@@ -8,6 +8,7 @@ import torch
 from vllm.model_executor.models import deepseek_ocr as stock
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
+from ocr_stage.deepseek import fast
 from ocr_stage.deepseek.processor import ModesDescription, ModesInputs
 from ocr_stage.modes import ALONE, Grid
 
@@ -25,17 +26,21 @@ class OcrModes(stock.DeepseekOCRForCausalLM):
         if getattr(vllm_config.compilation_config, "cudagraph_mm_encoder", False):
             raise ValueError("cudagraph_mm_encoder knows one size of picture, folio's modes have five: leave it off")
         super().__init__(vllm_config=vllm_config, prefix=prefix)
+        fast.attach(self, vllm_config)
 
     def embed_multimodal(self, **kwargs: Any) -> list[torch.Tensor] | None:
         """Embeddings [tokens, width] of each picture: its tiles, row by row of the mosaic, then the page, then an end.
 
-        Tensors are stacked where all pictures of the step have one shape, else they come as lists.
+        `pixel_values` is a list where the pictures of a step differ in size; the tiles of all are one tensor.
         """
+        ready = fast.embeddings(kwargs)
+        if ready is not None:
+            return ready
         pages = kwargs.get("pixel_values")
         if pages is None:
             return None
         grids = [(int(across), int(down)) for across, down in kwargs["images_spatial_crop"]]
-        tiles = _tiles(kwargs["images_crop"], grids)
+        tiles = kwargs["images_crop"].split([across * down if across * down > 1 else 0 for across, down in grids])
         encoded = self._encoded([view for page, cut in zip(pages, tiles, strict=True) for view in (page, *cut)])
         return [self._embedding(encoded, grid) for grid in grids]
 
@@ -75,11 +80,3 @@ class OcrModes(stock.DeepseekOCRForCausalLM):
         picture = picture.reshape(down * side, across * side, width)
         line_ends = self.image_newline.expand(down * side, 1, width)
         return torch.cat((picture, line_ends), dim=1).flatten(0, 1)
-
-
-def _tiles(crops: torch.Tensor | Sequence[torch.Tensor], grids: Sequence[Grid]) -> Sequence[Sequence[torch.Tensor]]:
-    """Those of each picture; one without any has a grid of one."""
-    counts = [across * down if across * down > 1 else 0 for across, down in grids]
-    if isinstance(crops, torch.Tensor):
-        return crops.split(counts)
-    return crops

@@ -34,7 +34,10 @@ class ModesProcessor(DeepseekOCRProcessor):
         if not cuts and not self.mode.squashes:
             side = self.mode.canvas
             images = [ImageOps.pad(image, (side, side), color=PADDING) for image in images]
-        return super().__call__(prompt=prompt, images=list(images), crop_mode=cuts)
+        made = super().__call__(prompt=prompt, images=list(images), crop_mode=cuts)
+        if not len(made["images_crop"]):  # of a tile's size too: vLLM pads the tiles of a step to the largest it finds
+            made["images_crop"] = torch.zeros((0, 3, TILE, TILE))
+        return made
 
 
 class ModesDescription(stock.DeepseekOCRProcessingInfo):
