@@ -99,8 +99,8 @@ def ban_repeats(
 class DeviceGuard:
     """Remembers answers on the device that samples them: [rows, tokens_max], a row for each request.
 
-    `ngram` and `window` are what ASKED means and bound what other settings may say; `allowed` are the tokens let off.
-    All arguments of `ban` and `push` are integer tensors [requests] on the device, and no call waits for the device.
+    `ngram` and `window` are what ASKED means; `allowed` are the tokens let off. All tensors that `ban` and `push` take
+    are integers [requests] on the device, and no call waits for the device.
     """
 
     def __init__(
@@ -116,17 +116,35 @@ class DeviceGuard:
         self._own = packed(ngram, window)
         self._history = torch.full((rows, tokens_max), -1, dtype=torch.int32, device=device)
         self._allowed = torch.tensor([list(allowed) or [-1]], dtype=torch.int32, device=device)
-        self._places = torch.arange(window, device=device) - window
-        self._ngram_max = ngram
+        self._reach = (ngram, window)
+        self._places: dict[int, torch.Tensor] = {}
 
-    def ban(self, logits: torch.Tensor, slots: torch.Tensor, counts: torch.Tensor, on: torch.Tensor) -> None:
-        """Before sampling: `slots` are rows of the history, `counts` tokens of each answer, `on` packed or ASKED."""
-        at = counts[:, None] + self._places
+    def ban(
+        self,
+        logits: torch.Tensor,
+        slots: torch.Tensor,
+        counts: torch.Tensor,
+        on: torch.Tensor,
+        *,
+        farthest: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Before sampling: `slots` are rows of the history, `counts` tokens of each answer, `on` packed or ASKED.
+
+        `farthest` is the `reach` of the settings in `on`, where one of them says more than the guard's own.
+        """
+        ngram, window = (max(both) for both in zip(self._reach, farthest, strict=True))
+        at = counts[:, None] + self._before(window)
         kept = self._history[slots[:, None].long(), at.clamp_min(0).long()]
         recent = torch.where(at >= 0, kept, -1)
         settings = torch.where(on == ASKED, self._own, on)
-        ban_repeats(logits, recent, counts, settings, self._allowed, ngram_max=self._ngram_max)
+        ban_repeats(logits, recent, counts, settings, self._allowed, ngram_max=ngram)
 
     def push(self, tokens: torch.Tensor, slots: torch.Tensor, counts: torch.Tensor) -> None:
         """After sampling: `tokens` [requests] or [requests, 1] come at place `counts` of each answer."""
         self._history[slots.long(), counts.long()] = tokens.reshape(-1).to(torch.int32)
+
+    def _before(self, window: int) -> torch.Tensor:
+        """Made once for each window."""
+        if window not in self._places:
+            self._places[window] = torch.arange(-window, 0, device=self._history.device)
+        return self._places[window]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ocr_stage.deepseek.fast import FastConfig
-from ocr_stage.deepseek.guard import ASKED, DeviceGuard, setting_of
+from ocr_stage.deepseek.guard import DeviceGuard, reach, setting_of
 
 COPIES = 4
 """Copies of earlier steps may still be under way when the next one is written."""
@@ -15,9 +15,8 @@ COPIES = 4
 class Rows:
     """A row of the history for each request that runs or was preempted; freed when it is known no more."""
 
-    def __init__(self, count: int, own: tuple[int, int]) -> None:
+    def __init__(self, count: int) -> None:
         self._free = list(range(count))
-        self._own = own
         self._row: dict[str, tuple[int, int]] = {}
 
     def of(self, ids: list[str], requests: Any) -> list[tuple[int, int]]:
@@ -26,7 +25,7 @@ class Rows:
             self._reclaim(requests, set(ids))
         for one in ids:
             if one not in self._row:
-                self._row[one] = (self._free.pop(), setting(requests[one].sampling_params, self._own))
+                self._row[one] = (self._free.pop(), setting(requests[one].sampling_params))
         return [self._row[one] for one in ids]
 
     def _reclaim(self, requests: Any, running: set[str]) -> None:
@@ -34,11 +33,9 @@ class Rows:
             self._free.append(self._row.pop(one)[0])
 
 
-def setting(params: Any, own: tuple[int, int]) -> int:
-    """What a request asks of the guard, packed; what reaches farther than the engine's own setting gets that one."""
-    asked = setting_of(params.extra_args if params is not None else None)
-    ngram, window = asked >> 16, asked & 0xFFFF
-    return asked if ngram <= own[0] and window <= own[1] else ASKED
+def setting(params: Any) -> int:
+    """What a request asks of the guard, packed."""
+    return setting_of(params.extra_args if params is not None else None)
 
 
 class RunnerGuard:
@@ -46,7 +43,7 @@ class RunnerGuard:
 
     def __init__(self, runner: Any, config: FastConfig) -> None:
         most = runner.max_num_reqs
-        self._rows = Rows(3 * most, config.guard)
+        self._rows = Rows(3 * most)
         cuda = runner.device.type == "cuda"
         ngram, window = config.guard
         self._guard = DeviceGuard(
@@ -73,7 +70,7 @@ class RunnerGuard:
         self._device.copy_(self._host[self._turn], non_blocking=True)
         self._count = count
         slots, counts, on = (self._device[index, :count] for index in range(3))
-        self._guard.ban(logits, slots, counts, on)
+        self._guard.ban(logits, slots, counts, on, farthest=reach(rows[:, 1]))
         return True
 
     def after(self, tokens: Any) -> None:

@@ -83,6 +83,19 @@ def test_a_request_may_say_less_than_the_guard_and_off() -> None:
     assert banned_by_tensors(logits) == [set(), {7}, set()]
 
 
+def test_a_request_may_ask_for_more_than_the_guards_own_setting() -> None:
+    """The ladder's wider guard, beside pages with the usual one."""
+    device = DeviceGuard(2, 64, "cpu", ngram=3, window=4)
+    slots, wide = torch.arange(2), packed(5, 40)
+    answer = [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4]
+    for step, token in enumerate(answer):
+        device.push(torch.full((2,), token), slots, torch.full((2,), step))
+    logits = torch.zeros(2, VOCABULARY)
+    on = torch.tensor([guard.ASKED, wide])
+    device.ban(logits, slots, torch.full((2,), len(answer)), on, farthest=guard.reach(on.numpy()[1:]))
+    assert banned_by_tensors(logits) == [set(), {5}]
+
+
 def test_what_a_request_may_ask_for() -> None:
     assert guard.setting_of(None) == guard.setting_of({}) == packed(30, 90)
     assert guard.setting_of({"ngram_size": 20, "window_size": 50}) == packed(20, 50)
