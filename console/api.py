@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
+from console.health import alive, ready
 from console.refusals import Wrong, add_errors, only_known
 from folio import __version__, questions, records
 from folio.errors import Cause, Permanent, Transient
@@ -264,13 +265,14 @@ def _changing(owner: Owner, stop: Callable[[], None]) -> APIRouter:
 
 def _add_health(app: FastAPI, owner: Owner) -> None:
     @app.get("/healthz")
-    def healthz() -> dict[str, str]:
-        return {"status": "failed" if owner.failed.done() else "ok"}
+    async def healthz() -> JSONResponse:
+        status, said = alive(owner)
+        return JSONResponse(said, status)
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
-        waiting = {status.stage: status.waits_for for status in await owner.stages() if not status.ready}
-        return JSONResponse({"ready": not waiting, "waiting": waiting}, 503 if waiting else 200)
+        status, said = ready(owner)
+        return JSONResponse(said, status)
 
     @app.get("/metrics")
     def metrics() -> Response:

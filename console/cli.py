@@ -173,20 +173,29 @@ def delete(
 
 @app.command()
 def run(
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STAGE...]", help="ingest, ocr, ledger, index, embed, api; none: all of them."),
+    ] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port of the HTTP API; 0 for any free one.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Own the data folder and serve until Ctrl-C; other folio commands find this process by themselves.
 
+    With Kafka a process may run some of the stages, and several may share the work: docs/processes.md.
+
     \b
-    Example:
+    Examples:
       folio run --data /srv/folio
+      FOLIO_KAFKA__SERVERS=kafka:9092 folio run ocr
     """
     from console.serving import run_until_stopped
+    from infra.roles import roles_of
 
     overrides = {"server": {"port": port}} if port is not None else {}
-    run_until_stopped(settings_of(data, overrides), as_json=as_json)
+    settings = settings_of(data, overrides)
+    run_until_stopped(settings, roles_of(stages or (), settings), as_json=as_json)
 
 
 @app.command()

@@ -7,24 +7,26 @@ import signal
 import sys
 
 from console.options import Exit
-from console.session import Session, serve
+from console.session import Session, serve, work
 from folio.errors import FolioError
 from folio.settings import Settings
 from infra.lock import Address, Owned, owner_of
 from infra.places import PRIVATE
+from infra.roles import ALL, API
+from infra.working import Worker
 
 
-def run_until_stopped(settings: Settings, *, as_json: bool) -> None:
+def run_until_stopped(settings: Settings, roles: frozenset[str] = ALL, *, as_json: bool) -> None:
     """Raises FolioError when somebody else owns the folder, or when a stage cannot go on."""
     try:
-        asyncio.run(_run(settings, as_json=as_json))
+        asyncio.run(_run(settings, roles, as_json=as_json))
     except Owned:
         other = owner_of(settings.data, wait_s=5)
         where = f" (process {other.pid}, port {other.port})" if other else ""
         raise FolioError(f"{settings.data} is owned by another folio{where}: stop it, or use another --data") from None
 
 
-async def _run(settings: Settings, *, as_json: bool) -> None:
+async def _run(settings: Settings, roles: frozenset[str], *, as_json: bool) -> None:
     stop = asyncio.Event()
     os.umask(PRIVATE)
 
@@ -37,13 +39,18 @@ async def _run(settings: Settings, *, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, leave)
 
-    def ready(address: Address) -> None:
+    def ready(worker: Worker, address: Address) -> None:
+        stages = [stage.name for stage in worker.parts.stages]
         if as_json:
-            print(json.dumps({"pid": address.pid, "host": address.host, "port": address.port}), flush=True)
-        _say(f"folio owns {settings.data} and listens on http://{address.host}:{address.port}")
-        _say("other folio commands with the same --data find it by themselves; Ctrl-C stops")
+            where = {"pid": address.pid, "host": address.host, "port": address.port}
+            print(json.dumps(where | {"roles": sorted(roles), "stages": stages}), flush=True)
+        if API in roles:
+            _say(f"folio owns {settings.data} and listens on http://{address.host}:{address.port}")
+            _say("other folio commands with the same --data find it by themselves; Ctrl-C stops")
+        else:
+            _say(f"folio runs {', '.join(stages)}; health on http://{address.host}:{address.port}; Ctrl-C stops")
 
-    await serve(settings, stop, ready)
+    await (serve if API in roles else work)(settings, stop, ready, roles=roles)
     _say("stopped; everything acknowledged is kept")
 
 

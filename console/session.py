@@ -1,6 +1,7 @@
 """A command's way to an owner: the living one over HTTP, or this very process while the command lasts."""
 
 import asyncio
+import os
 import secrets
 import socket
 import sys
@@ -8,12 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.client import Client, OwnerGone
 from folio.errors import FolioError, SettingsError
 from folio.settings import Settings
 from infra.lock import Address, Owned, owner_of
+from infra.roles import ALL
+
+if TYPE_CHECKING:  # a client needs no stage
+    from infra.working import Worker
+
+Ready = Callable[["Worker", Address], None]
+"""Told when the process is at work."""
 
 T = TypeVar("T")
 STARTING_S_MAX = 30.0
@@ -87,6 +95,11 @@ class Session:
             return self._client
 
     def _become_owner(self) -> Address:
+        if self._settings.kafka.servers:  # one process more would take work from those that run for a moment
+            raise FolioError(
+                f"no folio serves {self._settings.data}: with Kafka a command talks to a process that runs."
+                " Start folio run, or name the folder of the one that serves the API with --data"
+            )
         server = self._settings.server.model_copy(update={"port": self._port})
         own = OwnerThread(self._settings.model_copy(update={"server": server}), warm=self._warm)
         try:
@@ -162,7 +175,7 @@ class OwnerThread:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
 
-        def ready(address: Address) -> None:
+        def ready(_: Worker, address: Address) -> None:
             self._address = address
             self._up.set()
 
@@ -170,15 +183,17 @@ class OwnerThread:
 
 
 async def serve(
-    settings: Settings, stop: asyncio.Event, ready: Callable[[Address], None], *, warm: bool = True
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: Ready,
+    *,
+    roles: frozenset[str] = ALL,
+    warm: bool = True,
 ) -> None:
     """Own the folder and answer the API until `stop`, or until a stage cannot go on (then raises its error)."""
-    import os
-
     import uvicorn
 
     from console.api import create_app
-    from folio import telemetry
     from infra.lock import publish, withdraw
     from infra.run import open_owner
 
@@ -188,26 +203,55 @@ async def serve(
 
     if settings.server.host not in LOOPBACK and not settings.server.token:
         raise SettingsError(f"server.host = {settings.server.host} is not loopback: set server.token first")
-    telemetry.configure(level=settings.telemetry.level, json=settings.telemetry.json_lines)
-    async with open_owner(settings) as owner:
+    _telemetry(settings)
+    async with open_owner(settings, roles) as owner:
         if warm:
             owner.warm()
         listening = _listen(settings.server.host, settings.server.port)
         token = settings.server.token or secrets.token_urlsafe(24)
         server = Server(uvicorn.Config(create_app(owner, token, stop=stop.set), log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        address = Address(os.getpid(), settings.server.host, listening.getsockname()[1], token)
+        address = _address(settings, listening, token)
         publish(settings.data, address)
-        ready(address)
-        stopping = asyncio.create_task(stop.wait())
-        ends: list[asyncio.Future[Any]] = [stopping, owner.failed, serving]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        ready(owner, address)
+        await _until_over(owner, stop, serving)
         withdraw(settings.data)
         server.should_exit = True
         await serving
         if owner.failed.done():
             owner.failed.result()
+
+
+async def work(settings: Settings, stop: asyncio.Event, ready: Ready, *, roles: frozenset[str]) -> None:
+    """Run stages that answer nobody but a probe for their health, until `stop`, or until one cannot go on."""
+    from console.health import health
+    from infra.run import open_worker
+
+    _telemetry(settings)
+    async with open_worker(settings, roles) as worker:
+        listening = _listen(settings.server.host, settings.server.port)
+        with health(worker, listening):
+            ready(worker, _address(settings, listening, ""))
+            await _until_over(worker, stop)
+        if worker.failed.done():
+            worker.failed.result()
+
+
+async def _until_over(worker: "Worker", stop: asyncio.Event, *also: "asyncio.Future[Any]") -> None:
+    stopping = asyncio.create_task(stop.wait())
+    ends: list[asyncio.Future[Any]] = [stopping, worker.failed, *also]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+def _telemetry(settings: Settings) -> None:
+    from folio import telemetry
+
+    telemetry.configure(level=settings.telemetry.level, json=settings.telemetry.json_lines)
+
+
+def _address(settings: Settings, listening: socket.socket, token: str) -> Address:
+    return Address(os.getpid(), settings.server.host, listening.getsockname()[1], token)
 
 
 def _listen(host: str, port: int) -> socket.socket:

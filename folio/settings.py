@@ -81,6 +81,12 @@ class Ocr(Section):
     )
     mode: ModeName | None = Field(None, description="resolution that a model reads in; unset: the profile's")
     prompt: str = Field("", description="what a model is asked; unset: the profile's")
+    preprocess: str = Field("", description="auto, off, or steps with commas; unset: the profile's")
+    router: str = Field("", description="file of the table that mode auto goes by; unset: the built-in one")
+    second: Literal["rapid", "none"] = Field("rapid", description="the engine that reads what a model cannot")
+    verify: Literal["rapid", "engine"] = Field(
+        "rapid", description="rapid: born-digital pages are compared on the CPU; engine: by ocr.engine, a model too"
+    )
 
 
 class Remote(Section):
@@ -154,7 +160,7 @@ class Kafka(Section):
 class Blobs(Section):
     """Where files, page images and large documents lie."""
 
-    url: str = Field(
+    url: Annotated[str, Field(pattern="^$|^[a-z0-9]+://")] = Field(
         "", description="s3://bucket/prefix, gs://, az:// or file:///shared/folder; empty: blobs in the data folder"
     )
 

@@ -72,7 +72,7 @@ class Ledger:
         self._wake = asyncio.Event()
         self._sleeps_until_ms = math.inf
         self._ticking = asyncio.Lock()
-        self._filled = False
+        self._filled = role.follows  # a group of its own begins at the start of the log
         self._role = role
         self.emits = not role.follows
         # No key order: every rule commutes, and one document's pages must share commits.
@@ -119,13 +119,19 @@ class Ledger:
         """Who takes over first learns all that was emitted before."""
         if not await self._role.may_emit():
             self.emits = False
-        elif not self.emits and await self._log.lag(self.stage.name, topics.DOCUMENTS) == 0:
+        elif not self.emits and not await self._behind():
             self.emits = True
             logger().info("emits", stage=self.stage.name)
         return self.emits
 
+    async def _behind(self) -> int:
+        """What other ledgers emitted, and the index said to it, that this one has not read."""
+        return sum([await self._log.lag(self.stage.name, topic) for topic in (topics.DOCUMENTS, topics.RECEIPTS)])
+
     async def rebuild(self, log: Log) -> None:
         """Fill a new file from the log; nothing is emitted before it is done. No effect on a file that is filled."""
+        if self._filled:
+            return
         await rebuild(self._store, log, self._blobs, self._timings, now_ms=self._now_ms)
         self._filled = True
 
