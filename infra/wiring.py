@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from folio.blobs import Blobs
 from folio.child import cores
@@ -16,7 +17,7 @@ from folio.stage import Stage
 from folio.topics import DEAD, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS
 from infra.folder_blobs import FolderBlobs
 from infra.passwords import Passwords
-from infra.places import BLOBS_FOLDER, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE
+from infra.places import BLOBS_FOLDER, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE, SCRATCH_FOLDER
 from infra.quiet import Quiet
 from infra.roles import ALL, API, EMBED, INDEX, INGEST, LEDGER, OCR
 from infra.sqlite_log import SqliteLog
@@ -81,7 +82,7 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
     """Build what these roles need; close it in the opposite order."""
     ledger_file = settings.data / (LEDGER_FILE if API in roles else LEDGER_APART_FILE)
     async with AsyncExitStack() as stack:
-        blobs = open_blobs(settings)
+        blobs = await open_blobs(settings)
         log = await _open_log(stack, settings, blobs)
         sandbox, passwords = Sandbox(limits(settings)), Passwords(are_read_here=INGEST in roles)
         stack.push_async_callback(sandbox.close)
@@ -115,6 +116,13 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
 
 
 async def _open_log(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> Log:
+    if settings.kafka.servers:
+        from infra.kafka_cluster import Cluster
+        from infra.kafka_log import KafkaLog  # its library is imported where there is a cluster
+
+        log = await stack.enter_async_context(KafkaLog.open(Cluster(**settings.kafka.model_dump())))
+        await log.topics.check()
+        return log
     return await stack.enter_async_context(SqliteLog.open(settings.data / LOG_FILE, blobs, keep_s=kept_s(settings)))
 
 
@@ -155,8 +163,18 @@ def _ingest(settings: Settings, log: Log, sandbox: Sandbox, blobs: Blobs, passwo
     )
 
 
-def open_blobs(settings: Settings) -> Blobs:
-    return FolderBlobs(settings.data / BLOBS_FOLDER)
+async def open_blobs(settings: Settings) -> Blobs:
+    """A folder, here or on a shared disk, or an object store. Raises SettingsError when that one refuses us."""
+    url = urlsplit(settings.blobs.url)
+    if not url.scheme:
+        return FolderBlobs(settings.data / BLOBS_FOLDER)
+    if url.scheme == "file":
+        return FolderBlobs(Path(unquote(url.path)))
+    from infra.object_blobs import ObjectBlobs
+
+    blobs = ObjectBlobs.at(settings.blobs.url, settings.data / SCRATCH_FOLDER)
+    await blobs.check()
+    return blobs
 
 
 def limits(settings: Settings) -> Limits:
