@@ -84,8 +84,8 @@ async def test_who_takes_over_goes_on_with_higher_revisions_and_repeats_nothing(
     seen = len(everything(world))
     later = await world.log.append(topics.TEXTS, [_record(text(2, version, page_count=2))])
     follower.active = True
-    await follower.feed([await world.log.fetch(later[0])])
     world.now_ms -= 10_000_000  # another machine's clock
+    await follower.feed([await world.log.fetch(later[0])])
     await follower.ledger.tick()
     first, second = world.emitted()
     assert second.revision > first.revision
