@@ -121,7 +121,7 @@ async def _open_log(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> 
         from infra.kafka_log import KafkaLog  # its library is imported where there is a cluster
 
         log = await stack.enter_async_context(KafkaLog.open(Cluster(**settings.kafka.model_dump())))
-        await log.topics.check()
+        await log.check()
         return log
     return await stack.enter_async_context(SqliteLog.open(settings.data / LOG_FILE, blobs, keep_s=kept_s(settings)))
 
