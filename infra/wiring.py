@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from folio.blobs import Blobs
-from folio.child import cores
 from folio.errors import FolioError
 from folio.log import Log
 from folio.settings import Settings
 from folio.stage import Stage
 from folio.topics import DEAD, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS
+from infra.engines import open_engine, open_verifier, pages_at_once
 from infra.folder_blobs import FolderBlobs
 from infra.passwords import Passwords
 from infra.places import BLOBS_FOLDER, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE, SCRATCH_FOLDER
@@ -29,8 +29,6 @@ from ledger.following import never
 from ledger.rules import Timings
 from ledger.stage import NAME, ONLY, Ledger, Role
 from ledger.store import LedgerStore
-from ocr_stage.engine import Engine, ScriptedEngine
-from ocr_stage.rapid import RapidEngine
 from ocr_stage.stage import OcrStage
 
 if TYPE_CHECKING:  # imported when a role needs it: a second that the others do not wait for
@@ -145,10 +143,18 @@ async def _open_index(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -
 
 
 def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Quiet) -> OcrStage:
-    engine = open_engine(settings)
-    stack.push_async_callback(engine.close)
-    at_once = 2 * ocr_processes(settings)
-    return OcrStage(engine, blobs, keep_images=settings.ocr.keep_images, pages_at_once=at_once, quiet=quiet)
+    engine, verifier = open_engine(settings), open_verifier(settings)
+    for closing in (engine, verifier):
+        if closing is not None:
+            stack.push_async_callback(closing.close)
+    return OcrStage(
+        engine,
+        blobs,
+        keep_images=settings.ocr.keep_images,
+        pages_at_once=pages_at_once(settings),
+        quiet=quiet,
+        verifier=verifier,
+    )
 
 
 def _ingest(settings: Settings, log: Log, sandbox: Sandbox, blobs: Blobs, passwords: Passwords) -> Stage:
@@ -185,21 +191,6 @@ def kept_s(settings: Settings) -> dict[str, float]:
     kept = settings.retention
     images = {topic.name: kept.pages_s for topic in (PAGES, PAGES_BULK, PAGES_VERIFY)}
     return images | {TEXTS.name: kept.texts_s, DEAD.name: kept.dead_s}
-
-
-def ocr_processes(settings: Settings) -> int:
-    return settings.ocr.processes or cores()
-
-
-def open_engine(settings: Settings) -> Engine:
-    if settings.ocr.engine == "scripted":
-        return ScriptedEngine()
-    return RapidEngine(
-        processes=ocr_processes(settings),
-        edge_pixels=settings.ocr.edge_pixels,
-        page_seconds_max=settings.ocr.page_seconds_max,
-        layout=settings.ocr.layout,
-    )
 
 
 def check_folder(folder: Path) -> None:

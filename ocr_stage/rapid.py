@@ -101,4 +101,5 @@ def _reading(answer: dict[str, Any]) -> Reading:
         blocks=tuple(Block.model_validate(block) for block in answer["blocks"]),
         seconds=float(answer["seconds"]),
         finish="stop",
+        steps=tuple(map(str, answer.get("prepared", ()))),
     )

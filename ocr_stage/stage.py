@@ -32,6 +32,7 @@ class OcrStage:
     """Three lanes over one engine: `stage` for what somebody waits for; `bulk` for a tenant's many, which go on beside
     it, in their part of the window and after it in line; `verify` for comparisons, one at a time while `quiet` says so.
 
+    Pages to be compared are read by `verifier`, where there is one: they were born digital, no model is bothered.
     `follow` runs beside them, so that pages nobody wants any more are dropped or let go.
     """
 
@@ -43,6 +44,7 @@ class OcrStage:
         keep_images: bool,
         pages_at_once: int,
         quiet: Callable[[], Awaitable[bool]] | None = None,
+        verifier: Engine | None = None,
     ) -> None:
         self.stage = Stage(
             name="ocr",
@@ -60,6 +62,7 @@ class OcrStage:
             self.stage, name="ocr-verify", sources=(topics.PAGES_VERIFY,), entries_max=VERIFY_AT_ONCE, may_take=quiet
         )
         self._engine = engine
+        self._verifier = verifier or engine
         self._blobs = blobs
         self._keep_images = keep_images
         self._versions = Versions()
@@ -129,7 +132,7 @@ class OcrStage:
     async def _read(self, page: Page, image: bytes, *, bulk: bool) -> Reading:
         """The engine's reading; given up with its cause when the version is no longer wanted."""
         with in_bulk() if bulk else nullcontext():
-            task = asyncio.create_task(self._read_in_turn(image))
+            task = asyncio.create_task(self._read_in_turn(self._verifier if page.verify else self._engine, image))
         self._running[page.doc][task] = page.version
         try:
             await asyncio.wait({task})
@@ -141,9 +144,9 @@ class OcrStage:
             raise Permanent(self._versions.unwanted(page.doc, page.version) or Cause.CANCELLED)
         return task.result()
 
-    async def _read_in_turn(self, image: bytes) -> Reading:
+    async def _read_in_turn(self, engine: Engine, image: bytes) -> Reading:
         async with self._window.turn():
-            return await self._engine.read(image)
+            return await engine.read(image)
 
     def _forget(self, doc: Doc, task: "asyncio.Task[Reading]") -> None:
         del self._running[doc][task]
@@ -152,9 +155,8 @@ class OcrStage:
 
     def _text(self, page: Page, reading: Reading, image: str) -> PageText:
         said = {name: getattr(reading, name) for name in READ}
-        return self._blank(page, image).model_copy(
-            update={**said, "engine": reading.engine or self._engine.name, "seconds": round(reading.seconds, 3)}
-        )
+        said |= {"engine": reading.engine} if reading.engine else {}
+        return self._blank(page, image).model_copy(update={**said, "seconds": round(reading.seconds, 3)})
 
     def _failed(self, page: Page, error: Permanent, image: str) -> PageText:
         """With the text that was won before it failed: shown to people, never searched."""
@@ -170,7 +172,7 @@ class OcrStage:
             name=page.name,
             verify=page.verify,
             source=Source.OCR,
-            engine=self._engine.name,
+            engine=(self._verifier if page.verify else self._engine).name,
             image=image,
             read_ms=int(time.time() * 1000),
         )

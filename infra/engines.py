@@ -1,0 +1,92 @@
+"""Settings become the engine that reads pages: the CPU's own, or a model with its ladder."""
+
+from pathlib import Path
+
+from folio.child import cores
+from folio.errors import SettingsError
+from folio.settings import Settings
+from ocr_stage.engine import Engine, ScriptedEngine
+from ocr_stage.model import Ask, Model
+from ocr_stage.modes import Mode
+from ocr_stage.router import Router
+from ocr_stage.tidy_blocks import Rules
+
+AUTO = "auto"
+
+
+def open_engine(settings: Settings) -> Engine:
+    """Raises SettingsError for what cannot be; nothing starts before the first page."""
+    if settings.ocr.engine == "scripted":
+        return ScriptedEngine()
+    if settings.ocr.engine == "rapid":
+        return _rapid(settings)
+    return _laddered(settings, open_model(settings))
+
+
+def open_model(settings: Settings) -> Model:
+    """The model behind the ladder. Imported when it is wanted: it brings an HTTP client."""
+    from ocr_stage.remote import RemoteModel, RemoteSettings
+
+    remote = settings.remote
+    if not remote.url.startswith(("http://", "https://")):
+        raise SettingsError('ocr.engine = "remote" needs remote.url, as in http://host:8000/v1')
+    asked = remote.model_dump(exclude={"pages_at_once"})
+    return RemoteModel(
+        RemoteSettings(
+            **asked,
+            connections_max=remote.pages_at_once,
+            page_seconds_max=settings.ocr.page_seconds_max,
+            pixels_max=settings.ingest.pixels_max,
+            processes=processes(settings),
+        )
+    )
+
+
+def open_verifier(settings: Settings) -> Engine | None:
+    """Who reads pages that are only compared; None: the engine itself."""
+    apart = settings.ocr.verify == "rapid" and settings.ocr.engine not in {"rapid", "scripted"}
+    return _rapid(settings) if apart else None
+
+
+def pages_at_once(settings: Settings) -> int:
+    """What the engine can have in work."""
+    return settings.remote.pages_at_once if settings.ocr.engine == "remote" else 2 * processes(settings)
+
+
+def processes(settings: Settings) -> int:
+    return settings.ocr.processes or cores()
+
+
+def _rapid(settings: Settings) -> Engine:
+    from ocr_stage.rapid import RapidEngine
+
+    return RapidEngine(
+        processes=processes(settings),
+        edge_pixels=settings.ocr.edge_pixels,
+        page_seconds_max=settings.ocr.page_seconds_max,
+        layout=settings.ocr.layout,
+    )
+
+
+def _laddered(settings: Settings, model: Model) -> Engine:
+    from ocr_stage.ladder import Ladder
+    from ocr_stage.prompts import prompt
+    from ocr_stage.sight import ChildSight
+
+    profile = settings.profile
+    auto = profile.mode == AUTO
+    sight = ChildSight(
+        preprocess=profile.preprocess,
+        router=_router(settings) if auto else None,
+        processes=processes(settings),
+        page_seconds_max=settings.ocr.page_seconds_max,
+        pixels_max=settings.ingest.pixels_max,
+    )
+    ask = Ask(mode=Mode.GUNDAM if auto else Mode(profile.mode), prompt=prompt(profile.prompt))
+    rules = Rules(**{name: name in profile.rules for name in Rules.__dataclass_fields__})
+    other = _rapid(settings) if settings.ocr.second == "rapid" else None
+    return Ladder(model, sight, ask, other=other, rules=rules)
+
+
+def _router(settings: Settings) -> Router:
+    return Router.read(Path(settings.ocr.router)) if settings.ocr.router else Router()
