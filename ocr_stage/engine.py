@@ -5,6 +5,7 @@ A model that answers in a grammar has a port of its own (`ocr_stage.model`); `Re
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -76,14 +77,15 @@ class Engine(Protocol):
 SCRIPT = b"folio:"
 SAID = b"model:"
 REFUSAL = b"folio!"
+PAUSE = b"folio~"
 
 
 class ScriptedEngine:
     """Reads what a test wrote into the bytes; for tests, and to measure everything but the reading.
 
     ``folio:MARKDOWN`` is read as MARKDOWN; ``model:TEXT`` as what a model said, in its grammar; ``folio!CAUSE`` fails
-    with that cause (transient causes as Transient); ``folio!hang`` never ends. Any other bytes read as a sentence
-    made from their hash.
+    with that cause (transient causes as Transient); ``folio!hang`` never ends, ``folio!die`` ends the process;
+    ``folio~SECONDS:MARKDOWN`` takes so long. Any other bytes read as a sentence made from their hash.
     """
 
     name = "scripted"
@@ -97,8 +99,12 @@ class ScriptedEngine:
         began = time.monotonic()
         if image.startswith(REFUSAL):
             await _refuse(image.removeprefix(REFUSAL).decode())
-        if self._seconds:
-            await asyncio.sleep(self._seconds)
+        seconds = self._seconds
+        if image.startswith(PAUSE):
+            pause, _, markdown = image.removeprefix(PAUSE).partition(b":")
+            seconds, image = float(pause), SCRIPT + markdown
+        if seconds:
+            await asyncio.sleep(seconds)
         if image.startswith(SAID):
             text = image.removeprefix(SAID).decode()
             return Reading.of(ModelOutput(text=text, tokens=len(text.split()), mode="script"))
@@ -117,6 +123,8 @@ class ScriptedEngine:
 
 
 async def _refuse(how: str) -> None:
+    if how == "die":
+        os._exit(137)
     if how == "hang":
         await asyncio.Event().wait()
     cause = Cause(how)

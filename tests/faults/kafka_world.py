@@ -1,0 +1,264 @@
+"""A small folio of several processes on one Kafka cluster, any of which may be killed, frozen, stopped and started."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from folio import topics
+from folio.ids import Doc, page_key, sha256
+from folio.log import Entry, Record
+from folio.records import DeadLetter, Page, PageText, Upload
+from folio.settings import load
+from folio.topics import Topic
+from indexer.edge import EdgeStore
+from indexer.store import Stretch
+from infra.folder_blobs import FolderBlobs
+from infra.indexing import open_indexing
+from infra.kafka_cluster import Cluster
+from infra.kafka_log import KafkaLog
+from infra.places import LEDGER_FILE
+from ledger import audit
+
+ROOT = Path(__file__).parent.parent.parent
+WORKERS = (("ingest", 1), ("ocr", 1), ("ocr", 2), ("ledger", 1), ("ledger", 2), ("index", 1))
+"""Role and number. The index process embeds and answers too: with the embedded index there is one."""
+SESSION_S = 6.0
+SETTLED_S_MAX = 180.0
+
+Worker = tuple[str, int]
+
+
+class World:
+    """Its folders, its names on the cluster, and the processes that are up."""
+
+    def __init__(self, servers: str, folder: Path, *, session_s: float = SESSION_S, **settings: str) -> None:
+        self.folder = folder
+        self.cluster = Cluster(servers=servers, prefix=f"w{uuid.uuid4().hex[:8]}.", session_timeout_s=session_s)
+        self._settings = {
+            "FOLIO_KAFKA__SERVERS": servers,
+            "FOLIO_KAFKA__PREFIX": self.cluster.prefix,
+            "FOLIO_KAFKA__SESSION_TIMEOUT_S": str(session_s),
+            "FOLIO_BLOBS__URL": f"file://{folder / 'blobs'}",
+            "FOLIO_OCR__ENGINE": "scripted",
+            "FOLIO_OCR__QUIET_S": "0",
+            "FOLIO_INGEST__VERIFY_SHARE": "0",
+            "FOLIO_INDEXER__EMBEDDER": "hash",
+            "FOLIO_LEDGER__PREFIX_WAIT_S": "0.2",
+            "FOLIO_LEDGER__RECEIPT_S": "15",
+            "FOLIO_SERVER__PORT": "0",
+            **settings,
+        }
+        self.blobs = FolderBlobs(folder / "blobs")
+        self.up: dict[Worker, subprocess.Popen[str]] = {}
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.data("index", 1) / LEDGER_FILE
+
+    def data(self, role: str, number: int) -> Path:
+        return self.folder / f"{role}-{number}"
+
+    async def make_topics(self) -> None:
+        async with KafkaLog.open(self.cluster) as log:
+            await log.apply(await log.plan())
+
+    def start(self, role: str, number: int = 1, **more: str) -> None:
+        """Returns at once: `ready` waits for its line."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("FOLIO_")}
+        environment |= self._settings | {"FOLIO_DATA": str(self.data(role, number))} | more
+        with (self.folder / f"{role}-{number}.err").open("a") as errors:
+            self.up[role, number] = subprocess.Popen(
+                [sys.executable, "-m", "console.cli", "run", role, "--json"],
+                env=environment,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+
+    def ready(self, role: str, number: int = 1) -> dict[str, Any]:
+        """Wait until it is at work; what it said of itself. Raises AssertionError with its errors when it ended."""
+        process = self.up[role, number]
+        assert process.stdout is not None
+        if line := process.stdout.readline():
+            told: dict[str, Any] = json.loads(line)
+            return told
+        raise AssertionError((self.folder / f"{role}-{number}.err").read_text()[-2000:])
+
+    def start_all(self, workers: Sequence[Worker] = WORKERS) -> None:
+        for worker in workers:
+            self.start(*worker)
+        for role, number in workers:
+            if (role, number) != ("ledger", 2):
+                self.ready(role, number)
+
+    def kill(self, role: str, number: int = 1) -> None:
+        """As a power cut would."""
+        process = self.up.pop((role, number))
+        process.kill()
+        process.wait()
+
+    def freeze(self, role: str, number: int = 1) -> None:
+        self.up[role, number].send_signal(signal.SIGSTOP)
+
+    def thaw(self, role: str, number: int = 1) -> None:
+        self.up[role, number].send_signal(signal.SIGCONT)
+
+    def stop(self, role: str, number: int = 1) -> int:
+        """Ask it to leave; returns how it left."""
+        process = self.up.pop((role, number))
+        process.terminate()
+        return process.wait(timeout=60)
+
+    def revive(self) -> list[Worker]:
+        """Start again who has died by itself, and say who."""
+        dead = [worker for worker, process in self.up.items() if process.poll() is not None]
+        for worker in dead:
+            self.start(*worker)
+        return dead
+
+    def end(self) -> None:
+        for process in self.up.values():
+            with suppress(ProcessLookupError):
+                process.kill()
+                process.wait()
+        self.up.clear()
+
+    async def settled(self, documents: int, *, within_s: float = SETTLED_S_MAX) -> None:
+        """Wait until the ledger of the API's process has this many documents, all of them done."""
+        deadline = time.monotonic() + within_s
+        while True:
+            found = self.statuses()
+            if len(found) >= documents and not any(status.unfinished for status in found):
+                return
+            self.revive()
+            assert time.monotonic() < deadline, "\n".join(f"{one.document}: {one.state}" for one in found)
+            await asyncio.sleep(0.2)
+
+    def statuses(self) -> list[audit.DocumentStatus]:
+        try:
+            return audit.documents(self.ledger_file)
+        except Exception:  # it is being made
+            return []
+
+
+@contextmanager
+def world(servers: str, folder: Path, **options: Any) -> Iterator[World]:
+    made = World(servers, folder, **options)
+    asyncio.run(made.make_topics())
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+async def put(world: World, log: KafkaLog, document: str, path: Path) -> None:
+    """A file put in as the API does it: its bytes made durable, then its record."""
+    digest = await world.blobs.put_file(path)
+    upload = Upload(doc=Doc(f"default/{document}"), sha256=digest, name=path.name, size_bytes=path.stat().st_size)
+    await log.append(topics.UPLOADS, [Record(upload.doc, upload.encode())])
+
+
+def sentence(document: str, page: int) -> str:
+    """What a page says and no other does."""
+    return f"What the camera saw on sheet {page} of {document}."
+
+
+def images(document: str, count: int, *, script: Mapping[int, bytes] | None = None) -> list[Record]:
+    """A document of page images that a producer puts on `pages` itself; `script` says what some of them are."""
+    doc = Doc(f"default/{document}")
+    records = []
+    for number in range(1, count + 1):
+        image = (script or {}).get(number, f"folio:# Sheet {number}\n\n{sentence(document, number)}".encode())
+        page = Page(doc=doc, version=7, page=number, page_count=count, sha256=sha256(image))
+        records.append(Record(page_key(doc, number), image, page.headers()))
+    return records
+
+
+async def everything(log: KafkaLog, topic: Topic) -> list[Entry]:
+    """All entries that a topic keeps."""
+    ends = {partition: end for partition, (first, end) in (await log.spans(topic)).items() if end > first}
+    found: list[Entry] = []
+    async with asyncio.timeout(60), log.reader((topic,), None) as reader:
+        while any(end > 0 for end in ends.values()):
+            for entry in await reader.read(entries_max=1000, bytes_max=1 << 26, wait_s=1.0):
+                found.append(entry)
+                if entry.position.offset + 1 >= ends.get(entry.position.partition, 0):
+                    ends[entry.position.partition] = 0
+    return found
+
+
+async def committed_is_done(world: World, log: KafkaLog) -> int:
+    """No page may be committed before what became of it is on `texts`. Returns how many committed ones were checked.
+
+    The commits are read first: what is done later can then not excuse them.
+    """
+    before = await log.committed("ocr", topics.PAGES)
+    texts = [PageText.decode(entry.value) for entry in await everything(log, topics.TEXTS)]
+    done = {page_key(text.doc, text.page) for text in texts}
+    done |= {DeadLetter.decode(entry.value).key for entry in await everything(log, topics.DEAD)}
+    committed = [
+        entry.key
+        for entry in await everything(log, topics.PAGES)
+        if entry.position.offset < before.get(entry.position.partition, 0)
+    ]
+    assert [key for key in committed if key not in done] == []
+    return len(committed)
+
+
+def pages_by_state(world: World) -> Counter[str]:
+    """Pages of every document by what became of them: each is counted once, or the ledger is wrong."""
+    states: Counter[str] = Counter()
+    for one in world.statuses():
+        known = audit.document(world.ledger_file, one.doc)
+        assert known is not None
+        assert len({page.page for page in known.pages}) == len(known.pages), f"{one.document}: a page is there twice"
+        states.update(page.status for page in known.pages)
+    return states
+
+
+async def audited(world: World, log: KafkaLog, documents: Mapping[str, int], *, failed: int = 0) -> None:
+    """Every page is in one terminal state, and in the index once; nothing else is there. Ends the processes."""
+    await world.settled(len(documents))
+    assert pages_by_state(world) == Counter(ok=sum(documents.values()) - failed, failed=failed) - Counter()
+    assert await committed_is_done(world, log) > 0
+    for worker in list(world.up):
+        if worker != ("ledger", 2):  # it may wait in line, where nothing tells it to go
+            assert world.stop(*worker) == 0, worker
+    found = await contents(world)
+    text = "\n".join(row[2] for row in found["chunks"])
+    times = {page: text.count(page) for name, count in documents.items() for page in every_sentence(name, count)}
+    assert [page for page, count in times.items() if count > 1] == []
+    assert len([page for page, count in times.items() if not count]) == failed
+    assert {row[0] for row in found["chunks"]} <= {f"default/{name}" for name in documents}
+    assert found["points left over"] == 0
+
+
+def every_sentence(document: str, pages: int) -> Iterator[str]:
+    return (sentence(document, page) for page in range(1, pages + 1))
+
+
+async def contents(world: World) -> dict[str, Any]:
+    """What the index holds, when its process has ended: visible chunks, and points that nobody can see."""
+    settings = load(environment={}, overrides={"data": world.data("index", 1), "indexer": {"embedder": "hash"}})
+    async with open_indexing(settings, world.blobs) as indexing:
+        store = indexing.store
+        assert isinstance(store, EdgeStore)
+        rows = []
+        async for head in store.all_heads():
+            for payload in (await store.passages([Stretch(head.doc, head.revision, 0, 10_000)]))[0]:
+                metadata = payload["metadata"]
+                place = (str(metadata["pages"]), str(metadata["boxes"]), str(metadata["headings"]))
+                rows.append((head.doc, payload["chunk_id"], payload["page_content"], *place))
+        totals = await store.totals()
+    return {"chunks": sorted(rows), "points left over": totals.points - len(rows)}

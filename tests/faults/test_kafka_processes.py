@@ -1,0 +1,246 @@
+"""Processes on a real broker are killed, frozen, shuffled and fed with poison: no page is lost, none is there twice."""
+
+import asyncio
+import os
+import random
+import statistics
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from folio import topics
+from folio.ids import Doc
+from folio.log import Record
+from folio.records import DeadLetter, Upload
+from infra.kafka_log import KafkaLog
+from tests.faults.kafka_world import WORKERS, Worker, World, audited, everything, images, put, sentence, world
+from tests.faults.points import fail_points
+from tests.kafka_broker import Cluster, cluster
+from tests.pages import report_pdf
+
+KILLS = int(os.environ.get("FOLIO_TEST_KILLS", "200"))
+KILLS_EVERY_DAY = 20
+ROLE_OF = {"blobs": "ingest", "ocr": "ocr", "ledger": "ledger", "indexer": "index"}
+"""Where a fail point is reached; the log's own are reached by all."""
+NOT_HERE = (
+    "log.",
+    "replay.",
+    "kafka.topics",
+    "kafka.rewind",
+    "kafka.expire",
+    "blobs.put",
+    "blobs.sweep",
+    "ledger.blob",
+)
+"""Fail points of other logs and stores, of commands, and of what is swept once an hour: other tests reach them."""
+UNREACHED_S_MAX = 40.0
+
+
+@pytest.fixture(scope="module")
+def brisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A broker of this module's own, which lets sessions be short."""
+    folder = tmp_path_factory.mktemp("brisk")
+    extra = folder / "extra.properties"
+    extra.write_text("group.min.session.timeout.ms=1000\n")
+    with cluster(folder / "kafka", extra=extra) as made:
+        yield made
+
+
+def points_of(role: str) -> list[str]:
+    rooms = {"kafka", *(room for room, where in ROLE_OF.items() if where == role)}
+    return [p for p in fail_points() if p.partition(".")[0] in rooms and not p.startswith(NOT_HERE)]
+
+
+async def feed(world: World, log: KafkaLog, number: int) -> dict[str, int]:
+    """A scanned document, a born-digital one, and one that is put in twice over and deleted: two that stay."""
+    scanned, digital, gone = f"scan{number}", f"file{number}", f"gone{number}"
+    pdf = report_pdf(world.folder / f"{digital}.pdf", pages=1, special={1: sentence(digital, 1)})
+    await log.append(topics.PAGES, images(scanned, 2))
+    for document in (digital, digital, gone):
+        await put(world, log, document, pdf)
+    deleted = Upload(doc=Doc(f"default/{gone}"), deleted=True)
+    await log.append(topics.UPLOADS, [Record(deleted.doc, deleted.encode())])
+    return {scanned: 2, digital: 1}
+
+
+@pytest.mark.timeout(600)
+async def test_every_fail_point_once(brisk: Cluster, tmp_path: Path) -> None:
+    """Every process dies at each of its points in turn, all of them at once; then all is as if nothing had been."""
+    with world(brisk.servers, tmp_path, session_s=2.0) as here:
+        async with KafkaLog.open(here.cluster) as log:
+            deaths = Deaths(here)
+            put_in: dict[str, int] = {}
+            for number in range(200):
+                if deaths.over():
+                    break
+                put_in |= await feed(here, log, number)
+                await asyncio.sleep(1.0)
+            assert deaths.unreached == []
+            here.end()
+            here.start_all()
+            await audited(here, log, put_in)
+
+
+class Deaths:
+    """Which point each worker dies at next."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._left = {worker: deque(points_of(worker[0])) for worker in WORKERS if worker[1] == 1}
+        self._since = dict.fromkeys(self._left, time.monotonic())
+        self.unreached: list[tuple[Worker, str]] = []
+        for worker in WORKERS:
+            self._start(worker)
+
+    def over(self) -> bool:
+        """Look who died, and send those to their next point. True when all have been at all of theirs."""
+        for worker, left in self._left.items():
+            died = self._world.up[worker].poll() is not None
+            if left and died and self._mark(worker, left[0]).exists():
+                left.popleft()
+                self._start(worker)
+            elif died:
+                self._start(worker)
+            elif left and time.monotonic() - self._since[worker] > UNREACHED_S_MAX:
+                self.unreached.append((worker, left.popleft()))
+                self._world.kill(*worker)
+                self._start(worker)
+        return not any(self._left.values())
+
+    def _start(self, worker: Worker) -> None:
+        self._since[worker] = time.monotonic()
+        left = self._left.get(worker)
+        fault = {"FOLIO_FAULT": left[0], "FOLIO_FAULT_ONCE": str(self._mark(worker, left[0]))} if left else {}
+        self._world.start(*worker, **fault)
+
+    def _mark(self, worker: Worker, point: str) -> Path:
+        return self._world.folder / f"{worker[0]}-{point.replace(':', '-')}"
+
+
+@pytest.mark.timeout(900)
+async def test_a_few_random_kills(brisk: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await kills(brisk, tmp_path, KILLS_EVERY_DAY, session_s=2.0, capsys=capsys)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+async def test_200_random_kills(brisk: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await kills(brisk, tmp_path, KILLS, session_s=6.0, capsys=capsys)
+
+
+async def kills(
+    broker: Cluster, folder: Path, count: int, *, session_s: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One to four at once, anywhere; recovered is who has indexed what was put in at the moment of the kill."""
+    chance = random.Random(count)
+    recoveries: list[float] = []
+    put_in: dict[str, int] = {}
+    killed = 0
+    with world(broker.servers, folder, session_s=session_s) as here:
+        async with KafkaLog.open(here.cluster) as log:
+            here.start_all()
+            while killed < count:
+                put_in |= await feed(here, log, len(recoveries))
+                await asyncio.sleep(chance.uniform(0, 1.5))
+                began = time.monotonic()
+                for worker in chance.sample(WORKERS, k=min(chance.randint(1, 4), count - killed)):
+                    here.kill(*worker)
+                    here.start(*worker)
+                    killed += 1
+                await here.settled(len(put_in) + len(recoveries) + 1)
+                recoveries.append(time.monotonic() - began)
+            absorbed = await duplicates(log)
+            await audited(here, log, put_in)
+    p50, p95 = statistics.median(recoveries), sorted(recoveries)[int(0.95 * (len(recoveries) - 1))]
+    with capsys.disabled():
+        print(f"\n{killed} kills, {absorbed} duplicates absorbed, recovered in {p50:.1f} s (p50), {p95:.1f} s (p95)")
+
+
+async def duplicates(log: KafkaLog) -> int:
+    """Page texts that were appended again after a kill."""
+    keys = [(entry.key, entry.value) for entry in await everything(log, topics.TEXTS)]
+    return len(keys) - len(set(keys))
+
+
+@pytest.mark.timeout(300)
+async def test_a_member_that_froze_past_its_session_does_no_harm(brisk: Cluster, tmp_path: Path) -> None:
+    put_in: dict[str, int] = {}
+    with world(brisk.servers, tmp_path, session_s=2.0) as here:
+        async with KafkaLog.open(here.cluster) as log:
+            here.start_all()
+            for number, role in enumerate(("ocr", "ledger")):
+                put_in |= await feed(here, log, number)
+                here.freeze(role, 1)
+                await asyncio.sleep(5.0)
+                put_in |= await feed(here, log, 10 + number)
+                await asyncio.sleep(1.0)
+                here.thaw(role, 1)
+            await asyncio.sleep(2.0)
+            here.revive()
+            await audited_with_deleted(here, log, put_in, deleted=4)
+
+
+async def audited_with_deleted(
+    here: World, log: KafkaLog, put_in: dict[str, int], *, deleted: int, failed: int = 0
+) -> None:
+    await here.settled(len(put_in) + deleted)
+    await audited(here, log, put_in, failed=failed)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+async def test_joining_and_leaving_every_two_seconds(brisk: Cluster, tmp_path: Path) -> None:
+    put_in: dict[str, int] = {}
+    with world(brisk.servers, tmp_path) as here:
+        async with KafkaLog.open(here.cluster) as log:
+            here.start_all()
+            ends = time.monotonic() + 60
+            number = 0
+            while time.monotonic() < ends:
+                put_in |= await feed(here, log, number)
+                await asyncio.sleep(2.0)
+                if ("ocr", 3) in here.up:
+                    here.ready("ocr", 3)
+                    assert await asyncio.to_thread(here.stop, "ocr", 3) == 0
+                else:
+                    here.start("ocr", 3)
+                number += 1
+            await audited_with_deleted(here, log, put_in, deleted=number)
+
+
+@pytest.mark.timeout(300)
+async def test_every_record_three_times_and_shuffled(brisk: Cluster, tmp_path: Path) -> None:
+    """As a producer that retries, a log that redelivers and a careless operator would have it, on every topic."""
+    chance = random.Random(3)
+    put_in: dict[str, int] = {}
+    with world(brisk.servers, tmp_path, session_s=2.0) as here:
+        async with KafkaLog.open(here.cluster) as log:
+            here.start_all()
+            for number in range(3):
+                records = images(f"scan{number}", 4) * 3
+                chance.shuffle(records)
+                await log.append(topics.PAGES, records)
+                put_in[f"scan{number}"] = 4
+            await here.settled(3)
+            for topic in (topics.TEXTS, topics.DOCUMENTS, topics.RECEIPTS):
+                again = [Record(e.key, e.value, e.headers) for e in await everything(log, topic)] * 2
+                chance.shuffle(again)
+                await log.append(topic, again)
+            await log.append(topics.PAGES, images("last", 1))
+            await audited(here, log, put_in | {"last": 1})
+
+
+@pytest.mark.timeout(300)
+async def test_pages_that_kill_the_process_are_found_and_given_up(brisk: Cluster, tmp_path: Path) -> None:
+    with world(brisk.servers, tmp_path, session_s=2.0) as here:
+        async with KafkaLog.open(here.cluster) as log:
+            here.start_all()
+            await log.append(topics.PAGES, images("poison", 4, script={3: b"folio!die"}))
+            await log.append(topics.PAGES, images("innocent", 4))
+            await here.settled(2)
+            letters = [DeadLetter.decode(entry.value) for entry in await everything(log, topics.DEAD)]
+            assert {letter.page for letter in letters} == {3}
+            await audited(here, log, {"poison": 4, "innocent": 4}, failed=1)
