@@ -15,7 +15,8 @@ from ocr_stage.deepseek.asking import extra_args, repetition_arguments
 from ocr_stage.model import Ask, Finish, ModelOutput
 from ocr_stage.modes import Mode
 from ocr_stage.remote_http import Refused, Server
-from ocr_stage.remote_survey import Abilities, chat, picture_url, said_of, survey
+from ocr_stage.remote_stream import Listening
+from ocr_stage.remote_survey import COMPLETIONS, Abilities, chat, picture_url, said_of, survey
 
 LOOK = "ocr_stage.remote_page:PageLook"
 EDGE_PIXELS = 4096
@@ -74,7 +75,7 @@ class RemoteModel:
             return ModelOutput(text="", mode=ask.mode, prompt=ask.prompt.name)
         able = await self._known()
         body = self._body(able, ask, picture_url(seen["picture"] or image, str(seen["kind"])))
-        text, finish, tokens = await self._said(sha256(image), body)
+        text, finish, tokens = await self._said(sha256(image), body, streamed=not able.guard)
         return ModelOutput(
             text=text,
             finish=_finish(finish),
@@ -88,10 +89,10 @@ class RemoteModel:
         await self._server.close()
         await asyncio.gather(*(child.close() for child in self._all))
 
-    async def _said(self, page: str, body: Mapping[str, Any]) -> tuple[str, str, int]:
+    async def _said(self, page: str, body: Mapping[str, Any], *, streamed: bool) -> tuple[str, str, int]:
+        """(text, why it ended, tokens); `streamed` where only listening shows that an answer has run into a loop."""
         try:
-            answer = await self._server.post("chat/completions", body, seconds_max=self._settings.page_seconds_max)
-            said = said_of(answer)
+            said = await (self._heard(body) if streamed else self._answered(body))
         except Refused as refused:
             raise Permanent(Cause.ENGINE_REFUSED, f"{self._server.url}: {refused}") from None
         except ValueError as error:
@@ -104,6 +105,14 @@ class RemoteModel:
             raise
         self._stubborn.read(page)
         return said
+
+    async def _answered(self, body: Mapping[str, Any]) -> tuple[str, str, int]:
+        return said_of(await self._server.post(COMPLETIONS, body, seconds_max=self._settings.page_seconds_max))
+
+    async def _heard(self, body: Mapping[str, Any]) -> tuple[str, str, int]:
+        listening, streamed = Listening(), {**body, "stream": True}
+        await self._server.listen(COMPLETIONS, streamed, listening, seconds_max=self._settings.page_seconds_max)
+        return listening.said()
 
     def _body(self, able: Abilities, ask: Ask, image: str) -> dict[str, Any]:
         """Nothing that a client of folio says gets here but through `Ask`."""

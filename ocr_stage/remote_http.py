@@ -5,9 +5,10 @@ due again. What it refuses about one page is that page's fault alone.
 """
 
 import asyncio
+import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,6 +23,7 @@ RETRY_AFTER_MAX_S = 120.0
 """A server may ask for more; it is asked again after this long."""
 ANSWER_BYTES_MAX = 4 << 20
 """Many times what a page can hold."""
+EVENTS_END = "[DONE]"
 SAID_MAX = 200
 """Characters of a server's own words in our messages."""
 BUSY = frozenset({408, 425, 429})
@@ -73,15 +75,28 @@ class Server:
         """The answer's JSON. Raises Refused for this request alone, Transient when the server is away, busy or slow."""
         return await self._asked("POST", path, body, seconds_max)
 
+    async def listen(
+        self, path: str, body: Mapping[str, Any], hear: Callable[[Any], bool], *, seconds_max: float
+    ) -> None:
+        """The same for an answer that comes in events: `hear` takes each one's JSON, and hangs up by saying True."""
+        await self._asked("POST", path, body, seconds_max, hear)
+
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _asked(self, method: str, path: str, body: Mapping[str, Any] | None, seconds_max: float) -> Any:
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        seconds_max: float,
+        hear: Callable[[Any], bool] | None = None,
+    ) -> Any:
         async with self._turns:
             await asyncio.sleep(max(0.0, self._due_s - time.monotonic()))
             try:
                 async with asyncio.timeout(seconds_max):
-                    answer = await self._sent(method, path, body)
+                    answer = await self._sent(method, path, body, hear)
             except TimeoutError:
                 raise self._failed(f"no whole answer in {seconds_max:g} s") from None
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
@@ -90,10 +105,14 @@ class Server:
             self._pause_s = 0.0
             return answer
 
-    async def _sent(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+    async def _sent(
+        self, method: str, path: str, body: Mapping[str, Any] | None, hear: Callable[[Any], bool] | None
+    ) -> Any:
         """Raises ValueError for an answer that is too large or no JSON."""
         url = f"{self.url.removesuffix('/v1')}{path}" if path.startswith("/") else f"{self.url}/{path}"
         async with self._client.stream(method, url, json=body) as response:
+            if hear is not None and response.is_success:
+                return await _heard(response, hear)
             said = bytearray()
             async for part in response.aiter_bytes():
                 said += part
@@ -122,6 +141,13 @@ class Server:
         wait_s = self._pause_s if after_s is None else min(after_s, RETRY_AFTER_MAX_S)
         self._due_s = max(self._due_s, time.monotonic() + wait_s)
         return Transient(cause, f"{self.url}: {what}")
+
+
+async def _heard(response: httpx.Response, hear: Callable[[Any], bool]) -> None:
+    async for line in response.aiter_lines():
+        event = line.removeprefix("data:").strip()
+        if line.startswith("data:") and (event == EVENTS_END or hear(json.loads(event))):
+            return
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:

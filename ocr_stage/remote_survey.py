@@ -15,6 +15,7 @@ from ocr_stage.model import Guard
 from ocr_stage.modes import Mode, tokens
 from ocr_stage.remote_http import Refused, Server
 
+COMPLETIONS = "chat/completions"
 SURVEY_S = 120.0
 """A server that was just started reads its first picture slowly."""
 SIDE = 64
@@ -41,7 +42,7 @@ class Abilities:
         if not self.modes:
             said.append("every page is read in Gundam, whatever was asked: the server runs without folio's plugin")
         if not self.guard:
-            said.append("no n-gram guard is on there: pages that loop run to their limit before they are told")
+            said.append("no n-gram guard is on there: pages may loop, and are hung up on when they are seen to")
         return said
 
 
@@ -110,8 +111,8 @@ async def _has_modes(server: Server, model: str) -> bool:
 
 async def _prompt_tokens(server: Server, model: str, more: Mapping[str, Any]) -> int:
     body = {**chat(model, _picture(), "Free OCR."), "max_tokens": 1, **more}
-    answer = await server.post("chat/completions", body, seconds_max=SURVEY_S)
-    return _field(_field(answer, "usage", dict), "prompt_tokens", int)
+    answer = await server.post(COMPLETIONS, body, seconds_max=SURVEY_S)
+    return int(_field(_field(answer, "usage", dict), "prompt_tokens", int))
 
 
 async def _has_guard(server: Server, model: str, allowed: Sequence[int]) -> bool:
@@ -129,7 +130,7 @@ async def _has_guard(server: Server, model: str, allowed: Sequence[int]) -> bool
         "vllm_xargs": extra_args(guard, allowed),
     }
     body = {**chat(model, _picture(), "Free OCR."), **asked}
-    answer = await server.post("chat/completions", body, seconds_max=SURVEY_S)
+    answer = await server.post(COMPLETIONS, body, seconds_max=SURVEY_S)
     return was_cut(_field(_choice(answer), "token_ids", list), ids[0], guard)
 
 

@@ -5,7 +5,7 @@ import base64
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -32,6 +32,8 @@ class Scripted(Proxy):
         self.modes, self.guard, self.vllm = modes, guard, vllm
         self.models = ["small"]
         self.status = 200
+        self.pieces = ["# a", " ", "stream"]
+        """Of an answer that comes in events."""
         self.asked: list[dict[str, Any]] = []
         self.heads: list[bytes] = []
 
@@ -48,7 +50,7 @@ class Scripted(Proxy):
         self.asked.append(asked)
         if self.status != 200 and asked.get("max_tokens") != 1 and "logit_bias" not in asked:
             return answered({"error": "no such thing"}, self.status)
-        return answered(self._said(asked))
+        return streamed(self.pieces) if asked.get("stream") else answered(self._said(asked))
 
     def _said(self, asked: dict[str, Any]) -> dict[str, Any]:
         mode = Mode((asked.get("mm_processor_kwargs") or {}).get("mode", "gundam")) if self.modes else Mode.GUNDAM
@@ -78,6 +80,13 @@ def answered(content: Any, status: int = 200) -> bytes:
         len(body),
         body,
     )
+
+
+def streamed(pieces: Sequence[str], end: str = "stop") -> bytes:
+    deltas = [{"delta": {"content": piece}} for piece in pieces] + [{"delta": {}, "finish_reason": end}]
+    events = [f"data: {json.dumps({'choices': [delta]})}" for delta in deltas if end or "content" in delta["delta"]]
+    body = "\n\n".join([*events, *(["data: [DONE]"] if end else []), ""]).encode()
+    return b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
 def page(*, ink: bool = True, size: tuple[int, int] = (300, 400), **saved: Any) -> bytes:
@@ -128,10 +137,33 @@ async def test_another_engine_is_sent_only_what_every_server_understands(setting
     server = Scripted(vllm=False)
     (output,) = await asked_of(server, Ask(tokens_max=100), **settings)
     (asked,) = server.pages
-    assert asked.keys() == {"model", "messages", "temperature", "max_tokens"}
-    assert output.mode == ""
+    assert asked.keys() == {"model", "messages", "temperature", "max_tokens", "stream"}
+    assert (output.mode, output.text, output.finish, output.tokens) == ("", "# a stream", Finish.STOP, 3)
     expected = settings.get("prompt", "<|grounding|>Convert the document to markdown.")
     assert asked["messages"][0]["content"][1]["text"] == expected
+
+
+async def test_without_a_guard_there_a_loop_is_heard_and_hung_up_on() -> None:
+    server = Scripted(vllm=False)
+    server.pieces = ["Once", " upon", " a", " time,", *[" and", " then", " again,"] * 3000]
+    (output,) = await asked_of(server, Ask())
+    assert output.finish is Finish.REPETITION
+    assert 10 < output.tokens < 200
+    server.pieces = ["|", " 1", " |", " 2", " |", "\n"] * 8  # equal rows of a small table are none
+    (output,) = await asked_of(server, Ask())
+    assert output.finish is Finish.STOP
+
+
+async def test_a_stream_that_breaks_off_is_asked_for_again() -> None:
+    server = Scripted(vllm=False)
+
+    async def broken(head: bytes, body: bytes) -> bytes:
+        return streamed(["half"], end="") if body else await Scripted._forwarded(server, head, body)
+
+    server._forwarded = broken  # type: ignore[method-assign]
+    (failed,) = await asked_of(server, Ask())
+    assert isinstance(failed, Transient)
+    assert "broke off" in failed.detail
 
 
 async def test_a_model_that_is_not_there_names_those_that_are() -> None:
