@@ -9,8 +9,8 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,6 @@ class World:
 
     def data(self, role: str, number: int) -> Path:
         return self.folder / f"{role}-{number}"
-
-    async def make_topics(self) -> None:
-        async with KafkaLog.open(self.cluster) as log:
-            await log.apply(await log.plan())
 
     def start(self, role: str, number: int = 1, **more: str) -> None:
         """Returns at once: `ready` waits for its line."""
@@ -152,14 +148,16 @@ class World:
             return []
 
 
-@contextmanager
-def world(servers: str, folder: Path, **options: Any) -> Iterator[World]:
+@asynccontextmanager
+async def world(servers: str, folder: Path, **options: Any) -> AsyncIterator[tuple[World, KafkaLog]]:
+    """A world without processes yet, its topics made, and a way to its log."""
     made = World(servers, folder, **options)
-    asyncio.run(made.make_topics())
-    try:
-        yield made
-    finally:
-        made.end()
+    async with KafkaLog.open(made.cluster) as log:
+        await log.apply(await log.plan())
+        try:
+            yield made, log
+        finally:
+            made.end()
 
 
 async def put(world: World, log: KafkaLog, document: str, path: Path) -> None:

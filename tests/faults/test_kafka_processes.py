@@ -69,19 +69,18 @@ async def feed(world: World, log: KafkaLog, number: int) -> dict[str, int]:
 @pytest.mark.timeout(600)
 async def test_every_fail_point_once(brisk: Cluster, tmp_path: Path) -> None:
     """Every process dies at each of its points in turn, all of them at once; then all is as if nothing had been."""
-    with world(brisk.servers, tmp_path, session_s=2.0) as here:
-        async with KafkaLog.open(here.cluster) as log:
-            deaths = Deaths(here)
-            put_in: dict[str, int] = {}
-            for number in range(200):
-                if deaths.over():
-                    break
-                put_in |= await feed(here, log, number)
-                await asyncio.sleep(1.0)
-            assert deaths.unreached == []
-            here.end()
-            here.start_all()
-            await audited(here, log, put_in)
+    async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
+        deaths = Deaths(here)
+        put_in: dict[str, int] = {}
+        for number in range(200):
+            if deaths.over():
+                break
+            put_in |= await feed(here, log, number)
+            await asyncio.sleep(1.0)
+        assert deaths.unreached == []
+        here.end()
+        here.start_all()
+        await audited(here, log, put_in)
 
 
 class Deaths:
@@ -139,21 +138,20 @@ async def kills(
     recoveries: list[float] = []
     put_in: dict[str, int] = {}
     killed = 0
-    with world(broker.servers, folder, session_s=session_s) as here:
-        async with KafkaLog.open(here.cluster) as log:
-            here.start_all()
-            while killed < count:
-                put_in |= await feed(here, log, len(recoveries))
-                await asyncio.sleep(chance.uniform(0, 1.5))
-                began = time.monotonic()
-                for worker in chance.sample(WORKERS, k=min(chance.randint(1, 4), count - killed)):
-                    here.kill(*worker)
-                    here.start(*worker)
-                    killed += 1
-                await here.settled(len(put_in) + len(recoveries) + 1)
-                recoveries.append(time.monotonic() - began)
-            absorbed = await duplicates(log)
-            await audited(here, log, put_in)
+    async with world(broker.servers, folder, session_s=session_s) as (here, log):
+        here.start_all()
+        while killed < count:
+            put_in |= await feed(here, log, len(recoveries))
+            await asyncio.sleep(chance.uniform(0, 1.5))
+            began = time.monotonic()
+            for worker in chance.sample(WORKERS, k=min(chance.randint(1, 4), count - killed)):
+                here.kill(*worker)
+                here.start(*worker)
+                killed += 1
+            await here.settled(len(put_in) + len(recoveries) + 1)
+            recoveries.append(time.monotonic() - began)
+        absorbed = await duplicates(log)
+        await audited(here, log, put_in)
     p50, p95 = statistics.median(recoveries), sorted(recoveries)[int(0.95 * (len(recoveries) - 1))]
     with capsys.disabled():
         print(f"\n{killed} kills, {absorbed} duplicates absorbed, recovered in {p50:.1f} s (p50), {p95:.1f} s (p95)")
@@ -168,19 +166,18 @@ async def duplicates(log: KafkaLog) -> int:
 @pytest.mark.timeout(300)
 async def test_a_member_that_froze_past_its_session_does_no_harm(brisk: Cluster, tmp_path: Path) -> None:
     put_in: dict[str, int] = {}
-    with world(brisk.servers, tmp_path, session_s=2.0) as here:
-        async with KafkaLog.open(here.cluster) as log:
-            here.start_all()
-            for number, role in enumerate(("ocr", "ledger")):
-                put_in |= await feed(here, log, number)
-                here.freeze(role, 1)
-                await asyncio.sleep(5.0)
-                put_in |= await feed(here, log, 10 + number)
-                await asyncio.sleep(1.0)
-                here.thaw(role, 1)
-            await asyncio.sleep(2.0)
-            here.revive()
-            await audited_with_deleted(here, log, put_in, deleted=4)
+    async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
+        here.start_all()
+        for number, role in enumerate(("ocr", "ledger")):
+            put_in |= await feed(here, log, number)
+            here.freeze(role, 1)
+            await asyncio.sleep(5.0)
+            put_in |= await feed(here, log, 10 + number)
+            await asyncio.sleep(1.0)
+            here.thaw(role, 1)
+        await asyncio.sleep(2.0)
+        here.revive()
+        await audited_with_deleted(here, log, put_in, deleted=4)
 
 
 async def audited_with_deleted(
@@ -194,21 +191,20 @@ async def audited_with_deleted(
 @pytest.mark.timeout(600)
 async def test_joining_and_leaving_every_two_seconds(brisk: Cluster, tmp_path: Path) -> None:
     put_in: dict[str, int] = {}
-    with world(brisk.servers, tmp_path) as here:
-        async with KafkaLog.open(here.cluster) as log:
-            here.start_all()
-            ends = time.monotonic() + 60
-            number = 0
-            while time.monotonic() < ends:
-                put_in |= await feed(here, log, number)
-                await asyncio.sleep(2.0)
-                if ("ocr", 3) in here.up:
-                    here.ready("ocr", 3)
-                    assert await asyncio.to_thread(here.stop, "ocr", 3) == 0
-                else:
-                    here.start("ocr", 3)
-                number += 1
-            await audited_with_deleted(here, log, put_in, deleted=number)
+    async with world(brisk.servers, tmp_path) as (here, log):
+        here.start_all()
+        ends = time.monotonic() + 60
+        number = 0
+        while time.monotonic() < ends:
+            put_in |= await feed(here, log, number)
+            await asyncio.sleep(2.0)
+            if ("ocr", 3) in here.up:
+                here.ready("ocr", 3)
+                assert await asyncio.to_thread(here.stop, "ocr", 3) == 0
+            else:
+                here.start("ocr", 3)
+            number += 1
+        await audited_with_deleted(here, log, put_in, deleted=number)
 
 
 @pytest.mark.timeout(300)
@@ -216,31 +212,29 @@ async def test_every_record_three_times_and_shuffled(brisk: Cluster, tmp_path: P
     """As a producer that retries, a log that redelivers and a careless operator would have it, on every topic."""
     chance = random.Random(3)
     put_in: dict[str, int] = {}
-    with world(brisk.servers, tmp_path, session_s=2.0) as here:
-        async with KafkaLog.open(here.cluster) as log:
-            here.start_all()
-            for number in range(3):
-                records = images(f"scan{number}", 4) * 3
-                chance.shuffle(records)
-                await log.append(topics.PAGES, records)
-                put_in[f"scan{number}"] = 4
-            await here.settled(3)
-            for topic in (topics.TEXTS, topics.DOCUMENTS, topics.RECEIPTS):
-                again = [Record(e.key, e.value, e.headers) for e in await everything(log, topic)] * 2
-                chance.shuffle(again)
-                await log.append(topic, again)
-            await log.append(topics.PAGES, images("last", 1))
-            await audited(here, log, put_in | {"last": 1})
+    async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
+        here.start_all()
+        for number in range(3):
+            records = images(f"scan{number}", 4) * 3
+            chance.shuffle(records)
+            await log.append(topics.PAGES, records)
+            put_in[f"scan{number}"] = 4
+        await here.settled(3)
+        for topic in (topics.TEXTS, topics.DOCUMENTS, topics.RECEIPTS):
+            again = [Record(e.key, e.value, e.headers) for e in await everything(log, topic)] * 2
+            chance.shuffle(again)
+            await log.append(topic, again)
+        await log.append(topics.PAGES, images("last", 1))
+        await audited(here, log, put_in | {"last": 1})
 
 
 @pytest.mark.timeout(300)
 async def test_pages_that_kill_the_process_are_found_and_given_up(brisk: Cluster, tmp_path: Path) -> None:
-    with world(brisk.servers, tmp_path, session_s=2.0) as here:
-        async with KafkaLog.open(here.cluster) as log:
-            here.start_all()
-            await log.append(topics.PAGES, images("poison", 4, script={3: b"folio!die"}))
-            await log.append(topics.PAGES, images("innocent", 4))
-            await here.settled(2)
-            letters = [DeadLetter.decode(entry.value) for entry in await everything(log, topics.DEAD)]
-            assert {letter.page for letter in letters} == {3}
-            await audited(here, log, {"poison": 4, "innocent": 4}, failed=1)
+    async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
+        here.start_all()
+        await log.append(topics.PAGES, images("poison", 4, script={3: b"folio!die"}))
+        await log.append(topics.PAGES, images("innocent", 4))
+        await here.settled(2)
+        letters = [DeadLetter.decode(entry.value) for entry in await everything(log, topics.DEAD)]
+        assert {letter.page for letter in letters} == {3}
+        await audited(here, log, {"poison": 4, "innocent": 4}, failed=1)
