@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console import cli_adding, cli_reading
+from console import cli_adding, cli_reading, cli_topics
 from console.options import (
     DataOption,
     Exit,
@@ -28,6 +28,7 @@ COMMANDS = (cli_adding.add, cli_adding.watch, cli_reading.search)
 """Importing their modules has registered them; status and the rest follow here."""
 
 app.add_typer(config_app, name="config")
+app.add_typer(cli_topics.topics_app, name="topics")
 
 
 def main() -> None:

@@ -33,6 +33,8 @@ SILENT_S = 60.0
 """A client whose threads say nothing for so long hangs: its waits have no limit of their own."""
 QUIET_S = 5.0
 """After so long without a record the broker is asked something: a reader of nothing must know whether it is there."""
+FETCH_SHARE = 4
+"""Of its budget a reader holds a half; what one answer brings, and what is on its way, are a quarter each."""
 PING_S = 2.0
 ANSWER_S = 10.0
 AGAIN_S = 0.1
@@ -278,7 +280,7 @@ class KafkaReader:
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=min(3000, session_ms // 4),
-            fetch_max_bytes=max(MIB, self._cluster.consumer_bytes_max // 4),
+            fetch_max_bytes=max(MIB, self._cluster.consumer_bytes_max // FETCH_SHARE),
         )
         self._consumer = consumer  # closed by whoever made it, whatever happens below
         # Topics that become known while a leader joins make it join again, for ever if turns are short.
