@@ -5,15 +5,19 @@ import json
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
+from console.listening import Ready, address_of, configure_telemetry, listen, until_over
 from console.options import Exit
-from console.session import Session, serve, work
 from folio.errors import FolioError
 from folio.settings import Settings
 from infra.lock import Address, Owned, owner_of
 from infra.places import PRIVATE
 from infra.roles import ALL, API
-from infra.working import Worker
+
+if TYPE_CHECKING:
+    from console.session import Session
+    from infra.working import Worker
 
 
 def run_until_stopped(settings: Settings, roles: frozenset[str] = ALL, *, as_json: bool) -> None:
@@ -39,7 +43,7 @@ async def _run(settings: Settings, roles: frozenset[str], *, as_json: bool) -> N
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, leave)
 
-    def ready(worker: Worker, address: Address) -> None:
+    def ready(worker: "Worker", address: Address) -> None:
         stages = [stage.name for stage in worker.parts.stages]
         if as_json:
             where = {"pid": address.pid, "host": address.host, "port": address.port}
@@ -50,11 +54,31 @@ async def _run(settings: Settings, roles: frozenset[str], *, as_json: bool) -> N
         else:
             _say(f"folio runs {', '.join(stages)}; health on http://{address.host}:{address.port}; Ctrl-C stops")
 
-    await (serve if API in roles else work)(settings, stop, ready, roles=roles)
+    if API in roles:
+        from console.session import serve  # half a second that a stage without doors need not wait for
+
+        await serve(settings, stop, ready, roles=roles)
+    else:
+        await _work(settings, stop, ready, roles=roles)
     _say("stopped; everything acknowledged is kept")
 
 
-def hold(session: Session, settings: Settings) -> None:
+async def _work(settings: Settings, stop: asyncio.Event, ready: Ready, *, roles: frozenset[str]) -> None:
+    """Run stages that answer nobody but a probe for their health, until `stop`, or until one cannot go on."""
+    from console.health import health
+    from infra.run import open_worker
+
+    configure_telemetry(settings)
+    async with open_worker(settings, roles) as worker:
+        listening = listen(settings.server.host, settings.server.port)
+        with health(worker, listening):
+            ready(worker, address_of(settings, listening, ""))
+            await until_over(worker, stop)
+        if worker.failed.done():
+            worker.failed.result()
+
+
+def hold(session: "Session", settings: Settings) -> None:
     """Serve on in this process until Ctrl-C; a session that talks to another owner has nothing to hold."""
     address = session.address
     if not session.is_owner:

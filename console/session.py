@@ -1,9 +1,7 @@
 """A command's way to an owner: the living one over HTTP, or this very process while the command lasts."""
 
 import asyncio
-import os
 import secrets
-import socket
 import sys
 import threading
 import time
@@ -12,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.client import Client, OwnerGone
+from console.listening import Ready, address_of, configure_telemetry, listen, until_over
 from folio.errors import FolioError, SettingsError
 from folio.settings import Settings
 from infra.lock import Address, Owned, owner_of
@@ -19,9 +18,6 @@ from infra.roles import ALL
 
 if TYPE_CHECKING:  # a client needs no stage
     from infra.working import Worker
-
-Ready = Callable[["Worker", Address], None]
-"""Told when the process is at work."""
 
 T = TypeVar("T")
 STARTING_S_MAX = 30.0
@@ -175,7 +171,7 @@ class OwnerThread:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
 
-        def ready(_: Worker, address: Address) -> None:
+        def ready(_: "Worker", address: Address) -> None:
             self._address = address
             self._up.set()
 
@@ -203,69 +199,20 @@ async def serve(
 
     if settings.server.host not in LOOPBACK and not settings.server.token:
         raise SettingsError(f"server.host = {settings.server.host} is not loopback: set server.token first")
-    _telemetry(settings)
+    configure_telemetry(settings)
     async with open_owner(settings, roles) as owner:
         if warm:
             owner.warm()
-        listening = _listen(settings.server.host, settings.server.port)
+        listening = listen(settings.server.host, settings.server.port)
         token = settings.server.token or secrets.token_urlsafe(24)
         server = Server(uvicorn.Config(create_app(owner, token, stop=stop.set), log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        address = _address(settings, listening, token)
+        address = address_of(settings, listening, token)
         publish(settings.data, address)
         ready(owner, address)
-        await _until_over(owner, stop, serving)
+        await until_over(owner, stop, serving)
         withdraw(settings.data)
         server.should_exit = True
         await serving
         if owner.failed.done():
             owner.failed.result()
-
-
-async def work(settings: Settings, stop: asyncio.Event, ready: Ready, *, roles: frozenset[str]) -> None:
-    """Run stages that answer nobody but a probe for their health, until `stop`, or until one cannot go on."""
-    from console.health import health
-    from infra.run import open_worker
-
-    _telemetry(settings)
-    async with open_worker(settings, roles) as worker:
-        listening = _listen(settings.server.host, settings.server.port)
-        with health(worker, listening):
-            ready(worker, _address(settings, listening, ""))
-            await _until_over(worker, stop)
-        if worker.failed.done():
-            worker.failed.result()
-
-
-async def _until_over(worker: "Worker", stop: asyncio.Event, *also: "asyncio.Future[Any]") -> None:
-    stopping = asyncio.create_task(stop.wait())
-    ends: list[asyncio.Future[Any]] = [stopping, worker.failed, *also]
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-
-
-def _telemetry(settings: Settings) -> None:
-    from folio import telemetry
-
-    telemetry.configure(level=settings.telemetry.level, json=settings.telemetry.json_lines)
-
-
-def _address(settings: Settings, listening: socket.socket, token: str) -> Address:
-    return Address(os.getpid(), settings.server.host, listening.getsockname()[1], token)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket; any free port when the wanted one is taken."""
-    for wanted in (port, 0):
-        listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, wanted))
-            listening.listen(128)
-        except OSError as error:
-            listening.close()
-            if wanted == 0:
-                raise FolioError(f"cannot listen on {host}: {error.strerror}") from None
-        else:
-            return listening
-    raise AssertionError("one of the two ports was tried last")

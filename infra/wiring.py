@@ -14,7 +14,6 @@ from folio.log import Log
 from folio.settings import Settings
 from folio.stage import Stage
 from folio.topics import DEAD, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS
-from infra.engines import open_engine, open_verifier, pages_at_once
 from infra.folder_blobs import FolderBlobs
 from infra.passwords import Passwords
 from infra.places import BLOBS_FOLDER, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE, SCRATCH_FOLDER
@@ -29,12 +28,12 @@ from ledger.following import never
 from ledger.rules import Timings
 from ledger.stage import NAME, ONLY, Ledger, Role
 from ledger.store import LedgerStore
-from ocr_stage.stage import OcrStage
 
 if TYPE_CHECKING:  # imported when a role needs it: a second that the others do not wait for
     from indexer.embedding import Embedder
     from indexer.store import Store
     from infra.indexing import Indexing
+    from ocr_stage.stage import OcrStage
 
 LIMITS = frozenset(field.name for field in fields(Limits))
 
@@ -52,7 +51,7 @@ class Parts:
     ledger: Ledger | None
     turn: Turn | None
     """Where several ledgers may be, and this process would emit."""
-    ocr: OcrStage | None
+    ocr: "OcrStage | None"
     index: "Indexing | None"
     stages: tuple[Stage, ...]
     """Those that this process runs."""
@@ -142,7 +141,10 @@ async def _open_index(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -
     return await stack.enter_async_context(open_indexing(settings, blobs))
 
 
-def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Quiet) -> OcrStage:
+def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Quiet) -> "OcrStage":
+    from infra.engines import open_engine, open_verifier, pages_at_once
+    from ocr_stage.stage import OcrStage
+
     engine, verifier = open_engine(settings), open_verifier(settings)
     for closing in (engine, verifier):
         if closing is not None:

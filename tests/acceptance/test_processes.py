@@ -80,10 +80,14 @@ def test_every_process_says_how_it_is(running: Site) -> None:
 
 def test_two_ingest_workers_share_the_uploads(running: Site, tmp_path: Path) -> None:
     second = running.start("ingest", data="ingest-2")
-    time.sleep(2)  # the two share from the next rebalance on, and what comes before it is right too
-    add(running, *texts(tmp_path / "towers", 16, "tower"))
-    assert set(found(running, "tower hill")) <= {f"tower-{number}.md" for number in range(16)}
-    until(lambda: took(second, "ingest") > 0)
+    rounds = iter(range(100))
+
+    def shares() -> bool:
+        add(running, *texts(tmp_path / f"round-{(number := next(rounds))}", 4, f"tower{number}"))
+        return took(second, "ingest") > 0
+
+    until(shares)
+    assert len(found(running, "tower0 hill")) == 4
     assert second.stop() == 0
     add(running, *texts(tmp_path / "barns", 2, "barn"))
 
