@@ -121,7 +121,8 @@ def line(result: Result) -> str:
     gaps = f", gaps: {_gaps(result['gaps'])}" if result["gaps"] else ""
     skipped = f" ({result['pages_skipped']:,} skipped)" if result.get("pages_skipped") else ""
     pages, chunks = summary.count(result["pages"], "page"), summary.count(result["chunks"], "chunk")
-    return f"{document}: {state}{again}: {pages}{skipped}, {chunks}{_fresh(result)}{gaps}"
+    by_words = f", {result['lacking']:,} of them found by words only" if result["lacking"] else ""
+    return f"{document}: {state}{again}: {pages}{skipped}, {chunks}{_fresh(result)}{by_words}{gaps}"
 
 
 def _fresh(result: Result) -> str:

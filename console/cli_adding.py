@@ -178,6 +178,8 @@ def _stopped(results: list[dict[str, Any]], files: int, settings: Any, *, is_own
     """What was reached, and how to go on. Said at once: leaving cleanly may take seconds."""
     settled = sum(one["state"] not in ("queued", "reading", "indexing") for one in results)
     say(f"stopping (Ctrl-C again ends at once): {settled} of {files} documents are done, {len(results)} acknowledged")
+    if any(one["lacking"] for one in results):
+        say("what is searchable is found by its words; found by meaning too when folio runs again")
     if not is_owner:
         say("the running folio goes on reading what it acknowledged: folio status")
     elif len(results) < files:

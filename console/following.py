@@ -1,9 +1,10 @@
-"""Documents that were handed over, followed in the ledger until each is settled."""
+"""Documents that were handed over, followed in the ledger: until each is searchable, then until it has its vectors."""
 
 import time
 from collections import Counter
 from typing import Any
 
+from console.numbers import count
 from console.pace import Counts
 from console.progress import Progress
 from console.session import Session
@@ -18,7 +19,8 @@ POLL_SHARE = 4
 OWNER_EVERY_S = 1.0
 
 Result = dict[str, Any]
-NOTHING: Result = {"pages": 0, "pages_read": 0, "chunks": 0, "embedded": 0, "gaps": {}, "cause": None, "detail": ""}
+NUMBERS: Result = {"pages": 0, "pages_read": 0, "chunks": 0, "embedded": 0, "lacking": 0}
+NOTHING: Result = NUMBERS | {"gaps": {}, "cause": None, "detail": ""}
 PAGES_OF = {
     "announced": "pages",
     "digital": "pages_born_digital",
@@ -38,6 +40,8 @@ class Following:
         self._ledger = settings.data / LEDGER_FILE
         self._progress = progress
         self._pending: dict[str, list[Result]] = {}
+        self._by_words: dict[str, list[Result]] = {}
+        """Searchable, and settled for whoever waits for that; their vectors are to come."""
         self._done = 0
         self._pages_done: Counter[str] = Counter()
         self._next_s = 0.0
@@ -46,7 +50,7 @@ class Following:
 
     @property
     def pending(self) -> int:
-        return len(self._waiting())
+        return len(self._waiting()) + sum(map(len, self._by_words.values()))
 
     def add(self, result: Result) -> None:
         result.update(NOTHING | result)
@@ -54,13 +58,17 @@ class Following:
 
     def wait(self) -> None:
         """Until nothing is pending. Raises what ended the owner, should this process be the owner."""
-        while self._pending:
+        told = False
+        while self.pending:
             self.look()
-            if self._pending:
+            if self._by_words and not self._pending and not told:
+                told = True
+                self._progress.tell(self._searchable())
+            if self.pending:
                 time.sleep(POLL_S)
 
     def look(self) -> list[Result]:
-        """Ask once, if it is time to; returns what is settled since the last look."""
+        """Ask once, if it is time to; returns what has become searchable, or never will, since the last look."""
         now = time.monotonic()
         if now < self._next_s:
             return []
@@ -73,17 +81,19 @@ class Following:
         return settled
 
     def _ask(self) -> list[Result]:
-        known = audit.summaries(self._ledger, [doc_of(TENANT_DEFAULT, name) for name in self._pending])
+        names = {*self._pending, *self._by_words}
+        known = audit.summaries(self._ledger, [doc_of(TENANT_DEFAULT, name) for name in names])
         settled = []
         for status in known.values():
-            for result in list(self._pending[status.document]):
+            self._embed(status)
+            for result in list(self._pending.get(status.document, ())):
                 if status.version >= result["version"]:  # a newer one settles those before it
                     result.update(became(status))
                     settled += self._settle(result, status)
         return settled
 
     def _settle(self, result: Result, status: audit.DocumentStatus) -> list[Result]:
-        if status.unfinished:
+        if status.state in audit.UNSETTLED:
             return []
         result["gaps"] = self._gaps(status)
         left = self._pending[status.document]
@@ -92,7 +102,20 @@ class Following:
             del self._pending[status.document]
         self._done += 1
         self._pages_done.update(_pages(result))
+        if status.awaits_vectors:
+            self._by_words.setdefault(status.document, []).append(result)
         return [result]
+
+    def _embed(self, status: audit.DocumentStatus) -> None:
+        """Its vectors are there, or will never be; what is read again meanwhile is for whoever added that to await."""
+        for result in self._by_words.get(status.document, ()):
+            result.update(chunks=status.chunks, embedded=status.embedded, lacking=status.lacking)
+        if not status.awaits_vectors or status.state in audit.UNSETTLED:
+            self._by_words.pop(status.document, None)
+
+    def _searchable(self) -> str:
+        lacking = count(sum(_lacking(of) for of in self._by_words.values()), "chunk")
+        return f"searchable by words; found by meaning too when {lacking} are embedded (Ctrl-C leaves that for later)"
 
     def _waiting(self) -> list[Result]:
         return [result for results in self._pending.values() for result in results]
@@ -119,6 +142,7 @@ class Following:
             documents=self._done + len(waiting),
             settled=self._done,
             uncounted=sum(not one["pages"] for one in waiting),
+            lacking=sum(_lacking(of) for of in self._by_words.values()),
             waiting_scanned=min(self._lags.get("ocr", 0), unread),  # the rest are pages of other commands
             **pages,
         )
@@ -126,6 +150,11 @@ class Following:
 
 def _pages(result: Result) -> dict[str, int]:
     return {count: result.get(name, 0) for count, name in PAGES_OF.items()}
+
+
+def _lacking(of: list[Result]) -> int:
+    """Results of one document say the same of it."""
+    return int(of[0]["lacking"])
 
 
 def became(known: audit.DocumentStatus) -> Result:
@@ -143,6 +172,7 @@ def became(known: audit.DocumentStatus) -> Result:
         "pages_searchable": known.pages_searchable if known.state in audit.UNSETTLED else pages,
         "chunks": known.chunks,
         "embedded": known.embedded,
+        "lacking": known.lacking,
         "searchable_version": known.searchable_version,
         "cause": known.cause,
         "detail": known.detail or known.sentence,

@@ -15,7 +15,7 @@ SURE_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What is known of all documents that are waited for, in pages."""
+    """What is known of all documents that are waited for, in pages, and in chunks where it says so."""
 
     documents: int = 0
     settled: int = 0
@@ -31,6 +31,8 @@ class Counts:
     """Pages that the index has, or that need not get there."""
     waiting_scanned: int = 0
     """Pages that wait for OCR."""
+    lacking: int = 0
+    """Chunks of what is searchable that still lack their vectors."""
 
     @property
     def read(self) -> int:

@@ -16,7 +16,8 @@ IN_LINE = {
     "ingest": "opening files",
     "ocr": "OCR",
     "ledger": "putting pages in order",
-    "index": "chunking and embedding",
+    "index": "chunking",
+    "embed": "embedding what is found by its words",
 }
 """What a backlog waits for, by stage."""
 
@@ -55,19 +56,22 @@ class Progress:
         now = time.monotonic()
         self._pace.feed(counts, now)
         every_s = LINE_EVERY_S if self._live is None else REDRAWN_EVERY_S
-        if not (active or self.to_come):
+        if not (active or self.to_come or counts.lacking):
             self._blank()
             return
         if now - self._shown_s < every_s:
             return
         self._shown_s = now
-        if self._live is None:
+        if self._live is None and not (active or self.to_come):
+            print(to_embed(counts), file=sys.stderr, flush=True)
+        elif self._live is None:
             print("  ".join(part.strip() for part in headline(counts, self._pace, self.to_come)), file=sys.stderr)
             print(f"  {self._why(lags)}", file=sys.stderr, flush=True)
         else:
             from rich.text import Text
 
             lines = [bar(counts), *headline(counts, self._pace, self.to_come), self._why(lags), *current(active)]
+            lines += [to_embed(counts)] if counts.lacking else []
             self._live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def waits_for(self, sentence: str) -> None:
@@ -84,6 +88,11 @@ class Progress:
             self._live.console.print(Text(line), soft_wrap=True)
         else:
             print(line, file=sys.stderr, flush=True)
+
+    def tell(self, line: str) -> None:
+        """A line that stays, unless we are silent."""
+        if self._talk:
+            self.say(line)
 
     def out(self, line: str) -> None:
         """A line of the command's answer, on stdout, while something is live on the same terminal."""
@@ -121,6 +130,10 @@ def headline(counts: Counts, pace: Pace, to_come: int) -> Iterator[str]:
     waits = [f"{counts.waiting_scanned:,} wait for OCR"] if counts.waiting_scanned else []
     failed = [f"{counts.failed:,} failed"] if counts.failed else []
     yield f"  pages: {', '.join([*known, *waits, *failed]) or 'none read yet'}"
+
+
+def to_embed(counts: Counts) -> str:
+    return f"found by words; {counts.lacking:,} chunks to embed for meaning"
 
 
 def current(active: Sequence[Mapping[str, Any]]) -> Iterator[str]:

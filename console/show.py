@@ -142,6 +142,8 @@ def print_document(one: DocumentStatus) -> None:
     print(f"{one.document}: {one.state}, version {one.version}{revision}, {count(one.chunks, 'chunk')}")
     if one.cause:
         print(f"  {one.cause}: {one.detail or one.sentence}")
+    if one.lacking:
+        print(f"  {by_words(one)}")
     if one.page_range:
         left_out = f": {one.pages_skipped:,} of {one.page_count:,} skipped" if one.page_count else ""
         print(f"  only pages {one.page_range} were asked for{left_out}")
@@ -154,10 +156,17 @@ def print_document(one: DocumentStatus) -> None:
 
 
 def remarks(one: DocumentStatus) -> str:
-    """Why it failed or has gaps; which pages were asked for; what was said of it."""
+    """Why it failed or has gaps; how it is found; which pages were asked for; what was said of it."""
     cause = f"{one.cause}: {one.detail or one.sentence}" if one.cause else ""
     pages = f"only pages {one.page_range}" if one.page_range else ""
-    return "  ".join(part for part in (cause, pages, facts(one.metadata)) if part)
+    return "  ".join(part for part in (cause, by_words(one), pages, facts(one.metadata)) if part)
+
+
+def by_words(one: DocumentStatus) -> str:
+    """What of it is not found by its meaning yet, or why it never will be."""
+    if one.lacking_cause:
+        return f"by words only: {one.lacking_cause}: {one.lacking_detail or one.lacking_cause.sentence}"
+    return f"found by words, {one.chunks - one.lacking:,} of {one.chunks:,} chunks embedded" if one.lacking else ""
 
 
 def facts(metadata: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +15,12 @@ from folio.records import Document, PageText
 from folio.settings import Settings
 from folio.telemetry import log
 from folio.topics import DOCUMENTS
+from infra.dead import DeadLetters
 from infra.intake import Intake, Unknown
 from infra.lock import in_line, owning
 from infra.pictures import Pictures
-from infra.places import INCOMING, LEDGER_LOCK
+from infra.places import INCOMING, LEDGER_LOCK, REPLAYS_FOLDER
+from infra.replays import Replays, reader_of
 from infra.roles import ALL, INDEX, LEDGER
 from infra.wiring import Parts, check_folder, open_parts
 from infra.working import Worker
@@ -46,13 +49,18 @@ class Owner(Worker):
             passwords=parts.passwords,
         )
         self.pictures = Pictures(self.ledger_file, parts.blobs, parts.sandbox)
-        self._behind = 0
+        self.dead = DeadLetters(parts.log)
+        self.replays = Replays(
+            parts.log, settings.data / REPLAYS_FOLDER, partial(reader_of, parts.stages), pages_ocr=self._pages_ocr
+        )
+        self._behind = self._lacking = 0
         self._looked_s = -LOOKED_EVERY_S
         self._warming: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         super().start()
         self.every(FORGET_EVERY_S, self._forget_passwords)
+        self.replays.take_up()
 
     def warm(self) -> None:
         """Start early what takes seconds to start: the embedder."""
@@ -61,12 +69,15 @@ class Owner(Worker):
     async def stop(self) -> None:
         if self._warming is not None:
             self._warming.cancel()  # loading a model takes many seconds, and nobody needs it any more
+        await self.replays.close()
         await super().stop()
 
     async def search(self, question: Question) -> list[Hit]:
         if time.monotonic() - self._looked_s > LOOKED_EVERY_S:
             self._looked_s = time.monotonic()
             self._behind = await self.parts.log.lag(self.parts.indexing.words.name, DOCUMENTS)
+            generation = self.parts.indexing.generation
+            self._lacking = await asyncio.to_thread(audit.lacking, self.ledger_file, generation)
         return await self.parts.indexing.searcher.search(question)
 
     @property
@@ -80,6 +91,8 @@ class Owner(Worker):
             )
         elif self._behind:
             notes.append(f"what was just read is not all in the index yet (waiting: {self._behind:,}): ask again")
+        if self._lacking:
+            notes.append(f"{self._lacking:,} chunks are found by their words only until they are embedded")
         return "; ".join(note for note in notes if note)
 
     async def page(self, document: str, page: int) -> PageText:
@@ -108,6 +121,10 @@ class Owner(Worker):
             return False
         counts = audit.counts(self.ledger_file)
         return counts["settled"] == counts["documents"]
+
+    def _pages_ocr(self, doc: str) -> int:
+        status = audit.summary(self.ledger_file, doc)
+        return status.pages_ocr if status is not None else 0
 
     async def _warm(self) -> None:
         try:

@@ -33,7 +33,7 @@ def test_progress_says_how_much_how_fast_and_what_it_waits_for() -> None:
     assert first.startswith("0 of 5 documents done, 67 of 100 pages read, 6.7 pages/s")
     assert second == "  pages: 60 born digital, 2 scanned, 4 skipped, 8 wait for OCR, 1 failed"
     assert in_line({"ocr": 8, "index": 30, "ledger": 0}) == "waits for: OCR (8 in line)"
-    assert in_line({"index": 3, "ingest": 0}) == "waits for: chunking and embedding (3 in line)"
+    assert in_line({"index": 3, "ingest": 0}) == "waits for: chunking (3 in line)"
 
 
 def test_nothing_is_drawn_of_nothing_and_a_guess_is_called_one() -> None:

@@ -249,6 +249,74 @@ async def test_a_document_goes_through_its_states_in_words(world: World) -> None
     assert state() == "searchable"
 
 
+async def said(world: World, **facts: object) -> None:
+    """A receipt of the last Document, later than those before it."""
+    world.now_ms += 1
+    await world.receipt(world.last(), **facts)
+
+
+async def test_a_document_is_searchable_by_its_words_before_it_has_its_vectors(world: World) -> None:
+    await world.text(1, page_count=1)
+    await world.tick()
+    await said(world, chunks=6, embedded=0, lacking=5)
+    (status,) = audit.documents(world.path)
+    assert (status.state, status.chunks, status.lacking, status.unfinished) == ("searchable", 6, 5, True)
+    counts = {"documents": 1, "read": 1, "settled": 0, "chunks": 6}
+    assert (audit.counts(world.path), audit.lacking(world.path, "g1")) == (counts, 5)
+    await world.tick(100_000)
+    assert len(world.emitted()) == 1  # nothing is emitted again for vectors that are late
+    await said(world, chunks=6, embedded=5)
+    (status,) = audit.documents(world.path)
+    assert (status.lacking, status.embedded, status.unfinished) == (0, 5, False)
+    assert (audit.counts(world.path)["settled"], audit.lacking(world.path, "g1")) == (1, 0)
+    await said(world, chunks=6, embedded=0, lacking=1)  # a power cut took a point, and it was written again
+    assert audit.lacking(world.path, "g1") == 1
+
+
+@pytest.mark.parametrize("forget", [False, True], ids=["restarted", "rebuilt"])
+async def test_what_lacks_its_vectors_is_known_again_from_the_last_receipt(world: World, forget: bool) -> None:
+    await world.text(1, page_count=1)
+    await world.tick()
+    await said(world, chunks=3, lacking=3)
+    await world.restart(forget=forget)
+    await world.tick()
+    assert audit.documents(world.path)[0].lacking == 3
+    await said(world, chunks=3, embedded=3)
+    await world.restart(forget=forget)
+    await world.tick()
+    (status,) = audit.documents(world.path)
+    assert (status.state, status.lacking, status.embedded) == ("searchable", 0, 3)
+
+
+async def test_vectors_that_nobody_makes_any_more_are_not_waited_for_and_the_reason_is_told(world: World) -> None:
+    await world.text(1, page_count=1)
+    await world.tick()
+    await said(world, chunks=3, lacking=3)
+    given_up = DeadLetter(
+        stage="embed-g1", cause=Cause.EMBEDDING_INVALID, detail="chunk 1", topic=topics.RECEIPTS.name,
+        partition=0, offset=0, key=DOC, doc=DOC,
+    )  # fmt: skip
+    for revision, unfinished in ((world.last().revision - 1, True), (world.last().revision, False)):
+        await world.put(topics.DEAD, given_up, {"folio-revision": str(revision)})
+        (status,) = audit.documents(world.path)
+        assert (status.state, status.lacking, status.unfinished) == ("searchable", 3, unfinished)
+    assert (status.lacking_cause, status.lacking_detail) == (Cause.EMBEDDING_INVALID, "chunk 1")
+    assert audit.lacking(world.path, "g1") == 0
+    await said(world, chunks=3, embedded=3)
+    assert audit.documents(world.path)[0].lacking_cause is None
+
+
+async def test_a_second_index_is_shown_by_what_it_said_last(world: World) -> None:
+    await world.text(1, page_count=1)
+    await world.tick()
+    await said(world, chunks=3, embedded=3)
+    await world.tick(1)
+    await said(world, chunks=4, lacking=4, generation="other")
+    (status,) = audit.documents(world.path)
+    assert (status.chunks, status.lacking) == (4, 4)
+    assert (audit.lacking(world.path, "g1"), audit.lacking(world.path, "other")) == (0, 4)
+
+
 async def test_pages_that_are_waited_for_are_listed(world: World) -> None:
     await world.text(2, page_count=3)
     status = audit.document(world.path, DOC)
