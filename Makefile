@@ -4,12 +4,15 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 UV     := $(VENV)/bin/uv
 STAMP  := $(VENV)/.folio-ready
+VLLM   := .venv-vllm
+VLLM_STAMP := $(VLLM)/.folio-ready
+OVERRIDES := infra/deploy/vllm/overrides.txt
 PYTHON ?= python3
 # TORCH=cpu installs PyTorch's small CPU build from PyTorch's own index (1 GB instead of 6 GB).
 TORCH  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check faults bench kafka lock fix wheel clean
+.PHONY: help setup vllm run test check faults bench kafka lock fix wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,11 +29,23 @@ $(STAMP): requirements.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
+vllm: $(VLLM_STAMP) ## make .venv-vllm: the real vLLM on the CPU, for tests/vllm
+
+$(VLLM_STAMP): requirements-vllm.lock pyproject.toml | $(STAMP)
+	@test -x $(VLLM)/bin/python || $(UV) venv --quiet --python $(PY) $(VLLM)
+	@echo "Installing vLLM for the CPU into $(VLLM) (about 6 GB, most of it PyTorch) ..."
+	@if [ -n "$(TORCH)" ]; then VIRTUAL_ENV=$(VLLM) $(UV) pip install --quiet --torch-backend $(TORCH) --no-verify-hashes --override $(OVERRIDES) -r requirements-vllm.lock; \
+	 else VIRTUAL_ENV=$(VLLM) $(UV) pip sync --quiet requirements-vllm.lock; fi
+	@VIRTUAL_ENV=$(VLLM) $(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
 run: setup ## the example documents through the whole pipeline, a cited answer, then serve (ONCE=1: end after the answer)
 	@$(VENV)/bin/folio demo $(if $(ONCE),,--serve)
 
-test: setup ## the everyday tests
-	@$(PY) -m pytest -m "not faults"
+test: setup ## the everyday tests; those on the real vLLM too where make vllm was run, and always in CI
+	@if [ -n "$$CI" ] || [ -e $(VLLM_STAMP) ]; then $(MAKE) --no-print-directory vllm && $(VLLM)/bin/python -m pytest tests/vllm; \
+	 else echo "tests/vllm: not run, vLLM is not here (make vllm installs it, 6 GB)"; fi
+	@$(PY) -m pytest -m "not faults" --ignore tests/vllm
 
 check: setup ## ruff, mypy strict, the import contracts
 	@$(VENV)/bin/ruff format --check --quiet .
@@ -50,13 +65,15 @@ fix: setup ## format and mend what ruff can mend
 kafka: ## a real Kafka broker on 127.0.0.1:9092 without Docker (STOP=1 stops it)
 	@infra/deploy/kafka/broker.sh $(if $(STOP),stop,start)
 
-lock: ## write requirements.lock anew (names no download address)
+lock: ## write both lock files anew (they name no download address)
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(PY) -m pip install --quiet 'uv>=0.13'; }
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra dev pyproject.toml -o requirements.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --override $(OVERRIDES) infra/deploy/vllm/requirements.in -o requirements-vllm.lock
 
 wheel: setup ## build the wheel into dist/
 	@VIRTUAL_ENV=$(VENV) $(UV) build --quiet --wheel
 
 clean: ## remove what make made, and the demo's state
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .folio
+	@rm -rf $(VENV) $(VLLM) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .folio
