@@ -73,7 +73,7 @@ class Ocr(Section):
     page_seconds_max: Seconds = Field(120, description="wall clock for one page")
     keep_images: bool = Field(default=True, description="keep the images of pages that were read")
     quiet_s: Annotated[float, Field(ge=0)] = Field(
-        5, description="verify reads and pages.bulk wait until all else has rested this long (or for a minute)"
+        5, description="reads for comparison wait until all else has rested this long (or for a minute)"
     )
     layout: bool = Field(default=True, description="find titles, tables, figures and margins with a layout model")
     profile: str = Field(
