@@ -1,8 +1,8 @@
-"""Finds a model that repeats itself, as its words come: from a period of 1 to 200 words and signs, in linear time.
+"""Finds a model that repeats itself, as its words come: from a period of 1 to 256 words and signs, in linear time.
 
 A loop is a run of tokens that comes again and again without anything between. How often it must come before it is
 called one depends on what it is made of: words outside of tables four to six times; rows of a table, which may well
-be alike, more often; dots, rules and digits, of which forms and tables are full, for a thousand tokens and more. Numbers
+be alike, twelve times and more; dots, rules and digits, of which forms and tables are full, for 1,500 tokens. Numbers
 that count on from one period to the next do not hide a loop of words.
 """
 
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-PERIOD_MAX = 200
+PERIOD_MAX = 256
 SHORT = 8
 """Tokens: a shorter period must come twice more."""
 TIMES, TIMES_SHORT = 4, 6
