@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
+from console.api_replay import dead_letters, replays
 from console.health import alive, ready
 from console.refusals import Wrong, add_errors, only_known
 from folio import __version__, questions, records
@@ -130,6 +131,8 @@ def create_app(owner: Owner, token: str, *, stop: Callable[[], None]) -> FastAPI
     app.include_router(_reading(owner), prefix="/v1", dependencies=allowed)
     app.include_router(_pages(owner), prefix="/v1", dependencies=allowed)
     app.include_router(_changing(owner, stop), prefix="/v1", dependencies=allowed)
+    app.include_router(dead_letters(owner), prefix="/v1", dependencies=allowed)
+    app.include_router(replays(owner), prefix="/v1", dependencies=allowed)
     return app
 
 

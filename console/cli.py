@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console import cli_adding, cli_reading, cli_topics
+from console import cli_adding, cli_dead, cli_reading, cli_replay, cli_topics
 from console.options import (
     DataOption,
     Exit,
@@ -24,7 +24,7 @@ from console.options import (
 from folio import __version__
 from folio.errors import FolioError, SettingsError
 
-COMMANDS = (cli_adding.add, cli_adding.watch, cli_reading.search)
+COMMANDS = (cli_adding.add, cli_adding.watch, cli_reading.search, cli_dead.dead_list, cli_replay.replay)
 """Importing their modules has registered them; status and the rest follow here."""
 
 app.add_typer(config_app, name="config")

@@ -93,6 +93,28 @@ class Client:
         with self._answer("GET", _address("/v1/documents/picture", asked), password=password) as response:
             return response.read()
 
+    def dead(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """`dead`, the oldest first, and `causes` with how many there are of each."""
+        return self._call("GET", _address("/v1/dead", asked))
+
+    def dead_entry(self, position: str) -> dict[str, Any]:
+        return self._call("GET", _address("/v1/dead/entry", {"position": position}))
+
+    def redrive(self, positions: Sequence[str]) -> dict[str, Any]:
+        return self._call("POST", _address("/v1/dead/redrive", {"position": list(positions)}))
+
+    def replay(self, verb: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """`plan`, `begin`, `one`, `stop` or `resume`."""
+        method, path = ("GET" if verb == "one" else "POST"), ("" if verb == "begin" else f"/{verb}")
+        return self._call(method, _address(f"/v1/replays{path}", asked))
+
+    def idle(self) -> bool:
+        """Whether everything was handled and nothing is due."""
+        return bool(self._call("GET", "/v1/stages?idle=true")["idle"])
+
+    def replays(self) -> dict[str, Any]:
+        return self._call("GET", "/v1/replays")
+
     def _call(
         self, method: str, address: str, *, body: bytes | Path | None = None, password: str = ""
     ) -> dict[str, Any]:

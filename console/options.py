@@ -21,6 +21,8 @@ Examples:
   folio page report.pdf 3            a page as Markdown
   folio export --all out/            Markdown, figures and JSON, a folder a document
   folio status                       what became of every document
+  folio dead list                    what was given up, and why
+  folio replay --topic pages         records read once more
   folio run                          serve on; other commands find it
 """
 

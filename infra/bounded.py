@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from folio.log import Entry, Lease, Log, Offset, Position, Reader, Record
 from folio.telemetry import log as logger
@@ -15,7 +16,7 @@ QUIET_S = 30.0
 """Where nothing came for so long nothing will: markers that a broker keeps for itself take offsets, too."""
 
 
-async def held(log: Log, topic: Topic, *, quiet_s: float = QUIET_S) -> AsyncIterator[Sequence[Entry]]:
+async def held(log: Log, topic: Topic, *, quiet_s: float = QUIET_S) -> AsyncGenerator[Sequence[Entry], None]:
     """What a topic holds now, partition by partition in order. What is appended meanwhile is left out."""
     left = {partition: end for partition, (first, end) in (await log.spans(topic)).items() if first < end}
     if not left:
@@ -61,6 +62,24 @@ class Bounded:
         async with self._log.reader(topics, group) as reader:
             yield BoundedReader(reader, self)
 
+    async def fetch(self, position: Position) -> Entry:
+        return await self._log.fetch(position)
+
+    async def rewind(self, group: str, topic: Topic, to: Offset | datetime) -> None:
+        await self._log.rewind(group, topic, to)
+
+    async def lag(self, group: str, topic: Topic) -> int:
+        return await self._log.lag(group, topic)
+
+    async def spans(self, topic: Topic) -> Mapping[int, tuple[Offset, Offset]]:
+        return await self._log.spans(topic)
+
+    async def committed(self, group: str, topic: Topic) -> Mapping[int, Offset]:
+        return await self._log.committed(group, topic)
+
+    async def accept_gap(self, group: str, topic: Topic) -> Mapping[int, int]:
+        return await self._log.accept_gap(group, topic)
+
     def within(self, entries: Sequence[Entry], held: frozenset[Lease]) -> list[Entry]:
         """Those before the end; what comes after it is let go, and shows that the end was reached."""
         mine = [one for one in entries if one.position.offset < self._ends.get(one.position.partition, 0)]
@@ -74,7 +93,7 @@ class Bounded:
         self._look()
         return mine
 
-    def committed(self, positions: Mapping[Lease, Offset]) -> None:
+    def was_committed(self, positions: Mapping[Lease, Offset]) -> None:
         for lease, offset in positions.items():
             if offset >= self._open.get(lease, offset + 1):
                 del self._open[lease]
@@ -120,4 +139,4 @@ class BoundedReader:
 
     async def commit(self, positions: Mapping[Lease, Offset]) -> None:
         await self._reader.commit(positions)
-        self._of.committed(positions)
+        self._of.was_committed(positions)

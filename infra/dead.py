@@ -14,11 +14,11 @@ from folio.errors import Cause, CauseKind, FolioError, Gone, Permanent
 from folio.ids import Doc, version_at
 from folio.log import Entry, Log, Position, Record
 from folio.records import DeadLetter, PageText, Upload
-from folio.topics import BY_NAME, DEAD, DOCUMENTS, PAGES, PAGES_BULK, TEXTS, UPLOADS
+from folio.topics import BY_NAME, DEAD, DOCUMENTS, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS, UPLOADS
 from infra.bounded import held
 from infra.intake import Unknown
 
-OF_A_VERSION = (PAGES.name, PAGES_BULK.name, TEXTS.name)
+OF_A_VERSION = (PAGES.name, PAGES_BULK.name, PAGES_VERIFY.name, TEXTS.name)
 """Topics whose records are of one version of a document, which a newer upload makes pointless."""
 
 

@@ -18,6 +18,8 @@ LAST_DEAD_FILE = "last-dead.json"
 """The dead letters that `folio dead show` numbers, written in the same way."""
 REPLAYS_FOLDER = "replays"
 """One file a replay: what was asked, and how far it is."""
+REPLAYS_APART_FOLDER = "replays-apart"
+"""The same, of replays that commands run over Kafka, beside the live processes."""
 INCOMING = "incoming-"
 """Uploads on their way into the blob store."""
 PRIVATE = 0o077

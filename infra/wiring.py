@@ -80,7 +80,7 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
     ledger_file = settings.data / (LEDGER_FILE if API in roles else LEDGER_APART_FILE)
     async with AsyncExitStack() as stack:
         blobs = await open_blobs(settings)
-        log = await _open_log(stack, settings, blobs)
+        log = await open_log(stack, settings, blobs)
         sandbox, passwords = Sandbox(limits(settings)), Passwords(are_read_here=INGEST in roles)
         stack.push_async_callback(sandbox.close)
         turn = Turn(log) if settings.kafka.servers and LEDGER in roles else None
@@ -112,7 +112,7 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
         )
 
 
-async def _open_log(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> Log:
+async def open_log(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> Log:
     if settings.kafka.servers:
         from infra.kafka_cluster import Cluster
         from infra.kafka_log import KafkaLog  # its library is imported where there is a cluster

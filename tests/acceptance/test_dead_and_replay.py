@@ -1,0 +1,123 @@
+"""folio dead and folio replay as a person uses them, on a running owner and without one."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from folio.ids import Doc, page_key
+from folio.log import Record
+from folio.records import Page
+from folio.topics import PAGES, PAGES_BULK
+from infra.folder_blobs import FolderBlobs
+from infra.sqlite_log import SqliteLog
+from tests.acceptance.conftest import Desk, desk_at, running
+from tests.pages import encrypted_pdf, report_pdf
+
+CAMERA = Doc("default/camera")
+
+
+def seeded(data: Path, *images: bytes) -> None:
+    """Pages of a producer's own, on the log before any owner runs."""
+
+    async def seed() -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        async with SqliteLog.open(data / "log.sqlite", FolderBlobs(data / "blobs")) as log:
+            for number, image in enumerate(images, start=1):
+                page = Page(doc=CAMERA, version=7, page=number, page_count=len(images))
+                await log.append(PAGES, [Record(page_key(CAMERA, number), image, page.headers())])
+
+    asyncio.run(seed())
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A document of three pages, of which the second loops; nobody runs."""
+    made = desk_at(tmp_path_factory.mktemp("dead"), FOLIO_OCR__ENGINE="scripted")
+    seeded(made.data, b"folio:The first page tells of whales.", b"folio!ocr_loop", b"folio:The third tells of gulls.")
+    with running(made):
+        made.until(lambda: "searchable with gaps" in made.ok("status").out)
+    return made
+
+
+def test_a_life_of_dead_letters_and_replays(desk: Desk, tmp_path: Path) -> None:
+    with running(desk):
+        listed = desk.ok("dead", "list")
+        assert "ocr_loop" in listed.out
+        assert "camera p. 2" in listed.out
+        found = desk.ok("dead", "list", "--json").json()
+        position = found["dead"][0]["position"]
+        assert found["causes"] == {"ocr_loop": 1}
+        shown = desk.ok("dead", "show", "1").out
+        assert "still there" in shown
+        assert f"folio dead redrive {position}" in shown
+        assert desk.ok("dead", "show", position, "--json").json()["headers"]["folio-page"] == "2"
+
+        assert desk.ok("dead", "list", "--cause", "encrypted").out == "nothing was given up of that kind\n"
+        assert desk.folio("dead", "list", "--cause", "nonsense").code == 2
+        assert desk.folio("dead", "show", "7").code == 1
+        assert desk.folio("dead", "redrive").code == 2
+
+        redriven = desk.ok("dead", "redrive", position)
+        assert redriven.out.startswith(f"{position}: redriven as pages/0/3")
+        desk.until(lambda: "pages/0/3" in desk.ok("dead", "list").out)
+        again = desk.ok("dead", "redrive", position)
+        assert again.out == f"{position}: already redriven\n"
+        assert desk.ok("dead", "redrive", "--all", "--yes").out.startswith("pages/0/3: redriven")
+
+        plan = desk.ok("replay", "--topic", "pages", "--document", "camera", "--dry-run")
+        assert plan.out.startswith("replay of pages: 5 records, ")
+        assert "pages to be read by OCR: 5" in plan.out
+        assert desk.ok("replay", "--list").out == "there were no replays here\n"
+
+        done = desk.folio("replay", "--topic", "pages", "--rate", "50/s", "--yes", "--json")
+        summary = json.loads(done.out)
+        assert (summary["state"], summary["replayed"]) == ("done", 2)
+        assert summary["failed"] >= 3, done
+        assert done.code == 3
+        assert "pages: done: 2 records" in desk.ok("replay", "--list").out
+        assert desk.search("whales")[0]["document"] == "camera"
+
+
+def test_documents_and_uploads_without_a_running_owner(tmp_path: Path) -> None:
+    desk = desk_at(tmp_path, FOLIO_OCR__ENGINE="scripted")
+    pdf = report_pdf(tmp_path / "a.pdf", pages=2, special={2: "The lighthouse was painted white."})
+    desk.ok("add", str(pdf))
+    before = desk.ok("status", "--json").json()["documents"][0]
+    for topic in ("uploads", "documents"):
+        done = desk.ok("replay", "--topic", topic, "--yes", "--json").json()
+        assert (done["state"], done["replayed"], done["failed"]) == ("done", 1, 0)
+    after = desk.ok("status", "--json").json()["documents"][0]
+    assert (after["state"], after["chunks"], after["version"]) == ("searchable", before["chunks"], before["version"])
+    assert "lighthouse" in desk.search("white lighthouse")[0]["text"]
+
+
+def test_what_replay_refuses(tmp_path: Path) -> None:
+    desk = desk_at(tmp_path, FOLIO_OCR__ENGINE="scripted")
+    seeded(desk.data, b"folio:A page.")
+    with running(desk):
+        for arguments, says in (
+            (("--topic", "nowhere"), "pages.bulk"),
+            (("--topic", "pages", "--from-time", "2999-01-01"), "future"),
+            (("--topic", "pages", "--rate", "fast"), "5/s"),
+            (("--topic", "pages", "--accept-gap"), "--group"),
+            (("--topic", "pages", "--group", "nobody"), "never read"),
+            (("--resume", "nothing"), "no replay"),
+            ((), "--topic"),
+        ):
+            ran = desk.folio("replay", *arguments)
+            assert ran.code in (1, 2), arguments
+            assert says in ran.err, (arguments, ran.err)
+        assert "there is nothing to replay" in desk.ok("replay", "--topic", PAGES_BULK.name, "--yes").out
+        assert desk.folio("replay", "--topic", "pages").code == 1, "nobody is there to say yes"
+    gap = desk.ok("replay", "--topic", "pages", "--group", "ocr", "--accept-gap")
+    assert gap.out == "group ocr has lost no record of pages\n"
+
+
+def test_an_encrypted_file_is_not_redriven(tmp_path: Path) -> None:
+    desk = desk_at(tmp_path, FOLIO_OCR__ENGINE="scripted")
+    assert desk.folio("add", str(encrypted_pdf(tmp_path / "locked.pdf"))).code == 1
+    ran = desk.folio("dead", "redrive", "--cause", "encrypted", "--yes")
+    assert ran.code == 1
+    assert "--password" in ran.out
