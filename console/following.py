@@ -46,7 +46,7 @@ class Following:
         self._pages_done: Counter[str] = Counter()
         self._next_s = 0.0
         self._asked_s = time.monotonic()
-        self._lags: dict[str, int] = {}
+        self._lags: Counter[str] = Counter()
 
     @property
     def pending(self) -> int:
@@ -128,7 +128,10 @@ class Following:
     def _ask_owner(self) -> None:
         """What the stages wait for; also finds out that the owner is gone, and becomes the next one."""
         stages = self._session.call(lambda client: client.stages())["stages"]
-        self._lags = {stage["stage"].partition("-")[0]: stage["lag"] for stage in stages}
+        self._lags = Counter()
+        for stage in stages:
+            if stage["stage"] != "ocr-verify":  # what nobody waits for
+                self._lags[stage["stage"].partition("-")[0]] += stage["lag"]
         self._progress.waits_for("; ".join(f"{one['stage']}: {one['waits_for']}" for one in stages if not one["ready"]))
 
     def _counts(self) -> Counts:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from folio.questions import Hit, Question
 from folio.records import Document, PageText
 from folio.settings import Settings
 from folio.telemetry import log
-from folio.topics import DOCUMENTS
+from folio.topics import DOCUMENTS, PAGES, PAGES_BULK, PAGES_VERIFY, UPLOADS, Topic
 from infra.dead import DeadLetters
 from infra.intake import Intake, Unknown
 from infra.lock import in_line, owning
@@ -23,11 +23,17 @@ from infra.places import INCOMING, LEDGER_LOCK, REPLAYS_FOLDER
 from infra.replays import Replays, reader_of
 from infra.roles import ALL, INDEX, LEDGER
 from infra.wiring import Parts, check_folder, open_parts
-from infra.working import Worker
+from infra.working import StageStatus, Worker
 from ledger import audit
 from ledger.shown import document_of, shown, text_of
 
 W = TypeVar("W", bound=Worker)
+BEFORE_THE_LEDGER: dict[str, Sequence[Topic]] = {
+    "ingest": (UPLOADS,),
+    "ocr": (PAGES,),
+    "ocr-bulk": (PAGES_BULK,),
+    "ocr-verify": (PAGES_VERIFY,),
+}
 FORGET_EVERY_S = 1.0
 LOOKED_EVERY_S = 0.2
 """How often those who search look how far behind the index is."""
@@ -71,6 +77,19 @@ class Owner(Worker):
             self._warming.cancel()  # loading a model takes many seconds, and nobody needs it any more
         await self.replays.close()
         await super().stop()
+
+    async def stages(self) -> list[StageStatus]:
+        """Those of other processes too, in the order of a page's way."""
+        here = {status.stage: status for status in await super().stages()}
+        index = self.parts.indexing
+        known = BEFORE_THE_LEDGER | {stage.name: stage.sources for stage in (index.words, *index.vectors)}
+        elsewhere = {name: sources for name, sources in known.items() if name not in here}
+        found = here | {
+            name: StageStatus(name, await self.lag(name, sources), ready=True, waits_for="", here=False)
+            for name, sources in elsewhere.items()
+        }
+        order = [*BEFORE_THE_LEDGER, *(found.keys() - known.keys()), *known]
+        return [found[name] for name in dict.fromkeys(order)]
 
     async def search(self, question: Question) -> list[Hit]:
         if time.monotonic() - self._looked_s > LOOKED_EVERY_S:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from folio.errors import Transient
 from folio.settings import Settings
 from folio.stage import StageLoop
 from folio.telemetry import log
+from folio.topics import Topic
 from infra.housekeeping import Housekeeping
 from infra.roles import INDEX, LEDGER
 from infra.wiring import Parts
@@ -29,9 +30,11 @@ class StageStatus:
     lag: int
     ready: bool
     waits_for: str
-    took: int
-    dead: int
+    took: int = 0
+    dead: int = 0
     filling: bool = False
+    here: bool = True
+    """False: other processes run it, and only its lag is known here."""
 
 
 class Worker:
@@ -86,13 +89,17 @@ class Worker:
 
     async def _status(self, loop: StageLoop) -> StageStatus:
         name = loop.stage.name
-        lag = sum([await self.parts.log.lag(name, topic) for topic in loop.stage.sources])
+        lag = await self.lag(name, loop.stage.sources)
         waits_for = loop.waits_for.sentence if loop.waits_for else ""
         fills = self.parts.index is not None and loop.stage is self.parts.index.words
         self.filling = self.filling and not (fills and lag == 0)
         return StageStatus(
             name, lag, loop.ready, waits_for, loop.meter.took, loop.meter.dead, filling=fills and self.filling
         )
+
+    async def lag(self, stage: str, sources: Sequence[Topic]) -> int:
+        """Entries that the stage, wherever it runs, has not finished."""
+        return sum([await self.parts.log.lag(stage, topic) for topic in sources])
 
     def begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run beside the stages; what it raises ends the process."""
