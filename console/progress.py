@@ -150,7 +150,8 @@ def in_line(lags: Mapping[str, int]) -> str:
     backlog = {stage: lag for stage, lag in lags.items() if lag and stage in IN_LINE}
     if not backlog:
         return "waits for: the next page"
-    stage = max(backlog, key=lambda one: (one == "ocr", backlog[one]))  # a scanned page is the dearest thing there is
+    # A scanned page is the dearest thing there is, and no vector holds anything up.
+    stage = max(backlog, key=lambda one: (one == "ocr", one != "embed", backlog[one]))
     return f"waits for: {IN_LINE[stage]} ({backlog[stage]:,} in line)"
 
 

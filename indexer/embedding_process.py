@@ -11,8 +11,8 @@ import numpy as np
 
 from folio.errors import Cause, Transient
 
-NICE = 10
-"""Nobody waits for a document's vectors, everybody for its words: a tenth of a core that both want."""
+NICE = 5
+"""Nobody waits for a document's vectors, everybody for its words: of a core that both want these get three quarters."""
 
 
 class SentenceEmbedder:
