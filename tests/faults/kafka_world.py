@@ -1,16 +1,11 @@
 """A small folio of several processes on one Kafka cluster, any of which may be killed, frozen, stopped and started."""
 
 import asyncio
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
-import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +19,11 @@ from indexer.edge import EdgeStore
 from indexer.store import Stretch
 from infra.folder_blobs import FolderBlobs
 from infra.indexing import open_indexing
-from infra.kafka_cluster import Cluster
 from infra.kafka_log import KafkaLog
 from infra.places import LEDGER_FILE
 from ledger import audit
+from tests.processes import Process, Site
 
-ROOT = Path(__file__).parent.parent.parent
 WORKERS = (("ingest", 1), ("ocr", 1), ("ocr", 2), ("ledger", 1), ("ledger", 2), ("index", 1))
 """Role and number. The index process embeds and answers too: with the embedded index there is one."""
 SESSION_S = 6.0
@@ -39,27 +33,20 @@ Worker = tuple[str, int]
 
 
 class World:
-    """Its folders, its names on the cluster, and the processes that are up."""
+    """A site whose processes have numbers: each its own data folder, in which it is started again after its death."""
 
-    def __init__(self, servers: str, folder: Path, *, session_s: float = SESSION_S, **settings: str) -> None:
-        self.folder = folder
-        self.cluster = Cluster(servers=servers, prefix=f"w{uuid.uuid4().hex[:8]}.", session_timeout_s=session_s)
-        self._settings = {
-            "FOLIO_KAFKA__SERVERS": servers,
-            "FOLIO_KAFKA__PREFIX": self.cluster.prefix,
+    def __init__(self, servers: str, folder: Path, *, session_s: float = SESSION_S) -> None:
+        more = {
             "FOLIO_KAFKA__SESSION_TIMEOUT_S": str(session_s),
-            "FOLIO_BLOBS__URL": f"file://{folder / 'blobs'}",
-            "FOLIO_OCR__ENGINE": "scripted",
             "FOLIO_OCR__QUIET_S": "0",
-            "FOLIO_INGEST__VERIFY_SHARE": "0",
-            "FOLIO_INDEXER__EMBEDDER": "hash",
             "FOLIO_LEDGER__PREFIX_WAIT_S": "0.2",
             "FOLIO_LEDGER__RECEIPT_S": "15",
-            "FOLIO_SERVER__PORT": "0",
-            **settings,
         }
+        self.site = Site(servers, folder, more)
+        self.folder = folder
+        self.cluster = self.site.cluster()
         self.blobs = FolderBlobs(folder / "blobs")
-        self.up: dict[Worker, subprocess.Popen[str]] = {}
+        self.up: dict[Worker, Process] = {}
 
     @property
     def ledger_file(self) -> Path:
@@ -70,64 +57,40 @@ class World:
 
     def start(self, role: str, number: int = 1, **more: str) -> None:
         """Returns at once: `ready` waits for its line."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("FOLIO_")}
-        environment |= self._settings | {"FOLIO_DATA": str(self.data(role, number))} | more
-        with (self.folder / f"{role}-{number}.err").open("a") as errors:
-            self.up[role, number] = subprocess.Popen(
-                [sys.executable, "-m", "console.cli", "run", role, "--json"],
-                env=environment,
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
+        self.up[role, number] = self.site.start(role, data=f"{role}-{number}", wait=False, **more)
 
-    def ready(self, role: str, number: int = 1) -> dict[str, Any]:
-        """Wait until it is at work; what it said of itself. Raises AssertionError with its errors when it ended."""
-        process = self.up[role, number]
-        assert process.stdout is not None
-        if line := process.stdout.readline():
-            told: dict[str, Any] = json.loads(line)
-            return told
-        raise AssertionError((self.folder / f"{role}-{number}.err").read_text()[-2000:])
+    def ready(self, role: str, number: int = 1) -> None:
+        self.site.wait_for(self.up[role, number])
 
-    def start_all(self, workers: Sequence[Worker] = WORKERS) -> None:
-        for worker in workers:
+    def start_all(self) -> None:
+        for worker in WORKERS:
             self.start(*worker)
-        for role, number in workers:
-            if (role, number) != ("ledger", 2):
-                self.ready(role, number)
+        for worker in WORKERS:
+            self.ready(*worker)
 
     def kill(self, role: str, number: int = 1) -> None:
         """As a power cut would."""
-        process = self.up.pop((role, number))
-        process.kill()
-        process.wait()
+        self.up.pop((role, number)).kill()
 
     def freeze(self, role: str, number: int = 1) -> None:
-        self.up[role, number].send_signal(signal.SIGSTOP)
+        self.up[role, number].popen.send_signal(signal.SIGSTOP)
 
     def thaw(self, role: str, number: int = 1) -> None:
-        self.up[role, number].send_signal(signal.SIGCONT)
+        self.up[role, number].popen.send_signal(signal.SIGCONT)
 
     def stop(self, role: str, number: int = 1) -> int:
         """Ask it to leave; returns how it left."""
-        process = self.up.pop((role, number))
-        process.terminate()
-        return process.wait(timeout=60)
+        return self.up.pop((role, number)).stop()
 
     def revive(self) -> list[Worker]:
         """Start again who has died by itself, and say who."""
-        dead = [worker for worker, process in self.up.items() if process.poll() is not None]
+        dead = [worker for worker, process in self.up.items() if process.popen.poll() is not None]
         for worker in dead:
             self.start(*worker)
         return dead
 
     def end(self) -> None:
-        for process in self.up.values():
-            with suppress(ProcessLookupError):
-                process.kill()
-                process.wait()
+        self.site.end()
         self.up.clear()
 
     async def settled(self, documents: int, *, within_s: float = SETTLED_S_MAX) -> None:
@@ -231,8 +194,7 @@ async def audited(world: World, log: KafkaLog, documents: Mapping[str, int], *, 
     assert pages_by_state(world) == Counter(ok=sum(documents.values()) - failed, failed=failed) - Counter()
     assert await committed_is_done(world, log) > 0
     for worker in list(world.up):
-        if worker != ("ledger", 2):  # it may wait in line, where nothing tells it to go
-            assert world.stop(*worker) == 0, worker
+        assert world.stop(*worker) == 0, worker
     found = await contents(world)
     text = "\n".join(row[2] for row in found["chunks"])
     times = {page: text.count(page) for name, count in documents.items() for page in every_sentence(name, count)}

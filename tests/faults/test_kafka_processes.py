@@ -23,7 +23,7 @@ from tests.pages import report_pdf
 
 KILLS = int(os.environ.get("FOLIO_TEST_KILLS", "200"))
 KILLS_EVERY_DAY = 20
-ROLE_OF = {"blobs": "ingest", "ocr": "ocr", "ledger": "ledger", "indexer": "index"}
+ROLE_OF = {"blobs": "ocr", "ocr": "ocr", "ledger": "ledger", "indexer": "index"}
 """Where a fail point is reached; the log's own are reached by all."""
 NOT_HERE = (
     "log.",
@@ -51,7 +51,8 @@ def brisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def points_of(role: str) -> list[str]:
     rooms = {"kafka", *(room for room, where in ROLE_OF.items() if where == role)}
-    return [p for p in fail_points() if p.partition(".")[0] in rooms and not p.startswith(NOT_HERE)]
+    found = [p for p in fail_points() if p.partition(".")[0] in rooms and not p.startswith(NOT_HERE)]
+    return sorted(found, key=lambda point: not point.startswith("kafka.begin"))  # a group begins but once: first
 
 
 async def feed(world: World, log: KafkaLog, number: int) -> dict[str, int]:
@@ -77,7 +78,7 @@ async def test_every_fail_point_once(brisk: Cluster, tmp_path: Path) -> None:
                 break
             put_in |= await feed(here, log, number)
             await asyncio.sleep(1.0)
-        assert deaths.unreached == []
+        assert not deaths.unreached, deaths.unreached
         here.end()
         here.start_all()
         await audited(here, log, put_in)
@@ -97,7 +98,7 @@ class Deaths:
     def over(self) -> bool:
         """Look who died, and send those to their next point. True when all have been at all of theirs."""
         for worker, left in self._left.items():
-            died = self._world.up[worker].poll() is not None
+            died = self._world.up[worker].popen.poll() is not None
             if left and died and self._mark(worker, left[0]).exists():
                 left.popleft()
                 self._start(worker)
