@@ -80,7 +80,7 @@ class VllmTalk:
         room, forced = self._tokens_max - len(prompt["prompt_token_ids"]), self._forced_tokens
         return SamplingParams(
             temperature=ask.temperature,
-            max_tokens=forced or max(1, min(room, ask.tokens_max or room)),
+            max_tokens=max(1, min(room, ask.tokens_max or forced or room)),
             ignore_eos=bool(forced),
             skip_special_tokens=False,
             detokenize=False,
