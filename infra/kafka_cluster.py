@@ -30,7 +30,6 @@ CONSUMER = {
     "max_partition_fetch_bytes": MESSAGE_BYTES_MAX,
     "max_poll_interval_ms": 120_000,
     "reconnect_backoff_max_ms": 2_000,
-    "bootstrap_timeout_ms": 10_000,
 }
 
 

@@ -22,7 +22,7 @@ from folio.telemetry import log as lines
 from folio.topics import Topic
 from infra.fetched import Due, Fetched, Lane, Mark, entry_of, packed, unpacked
 from infra.kafka_cluster import CONSUMER, MIB, PRODUCER, VALUE_BYTES_MAX, Cluster
-from infra.kafka_topics import TAKEN, Topics, plain_errors, translated
+from infra.kafka_topics import TAKEN, Topics, connected, plain_errors, translated
 from infra.sending import Answer, Room, parts_of
 
 POLL_S = 0.2
@@ -47,7 +47,7 @@ class KafkaLog(Topics):
         """Private: connects. Blocks."""
         super().__init__(cluster)
         with plain_errors(cluster, "connecting"):
-            self._producer = KafkaProducer(**cluster.client, **PRODUCER)
+            self._producer = connected(KafkaProducer, cluster, **PRODUCER)
         self._sending = ThreadPoolExecutor(1, "kafka-append")
         self._room = Room(cluster.producer_bytes_max)
         self._readers: set[KafkaReader] = set()
@@ -273,8 +273,9 @@ class KafkaReader:
     def _joined(self) -> KafkaConsumer:
         group = None if self._group is None else self._cluster.prefix + self._group
         session_ms = int(self._cluster.session_timeout_s * 1000)
-        consumer = KafkaConsumer(
-            **self._cluster.client,
+        consumer = connected(
+            KafkaConsumer,
+            self._cluster,
             **CONSUMER,
             group_id=group,
             partition_assignment_strategy=(CooperativeStickyAssignor,),

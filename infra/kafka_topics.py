@@ -1,6 +1,7 @@
 """Topics and groups of a Kafka cluster as folio wants them: made, checked, measured, rewound."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,9 @@ from infra.fetched import entry_of
 from infra.kafka_cluster import Change, Cluster, partitions_of, settings_of
 
 T = TypeVar("T")
+logging.getLogger("kafka").addHandler(logging.NullHandler())  # what matters of it is in our own lines
 INSIST_S = 15.0
+BOOTSTRAP_MS = 10_000
 PASSING = (
     errors.CoordinatorNotAvailableError,
     errors.CoordinatorLoadInProgressError,
@@ -35,6 +38,33 @@ TAKEN = (errors.IllegalStateError, errors.RebalanceInProgressError, errors.Commi
 """What is raised about a partition that was taken from us a moment ago."""
 
 
+class Overheard(logging.Handler):
+    """Why a client cannot connect: the library tells it to its log, and raises that it could not connect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: errors.KafkaError | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for said in record.args if isinstance(record.args, tuple) else ():
+            tells = isinstance(said, errors.KafkaError) and not isinstance(said, errors.KafkaTimeoutError)
+            if tells and not isinstance(self.last, errors.SaslAuthenticationFailedError):
+                self.last = said
+
+
+def connected(client: Callable[..., T], cluster: Cluster, **options: Any) -> T:
+    """A client of the library. Raises what kept it from connecting."""
+    overheard = Overheard()
+    library = logging.getLogger("kafka")
+    library.addHandler(overheard)
+    try:
+        return client(**cluster.client, bootstrap_timeout_ms=BOOTSTRAP_MS, **options)
+    except errors.KafkaError as error:
+        raise overheard.last or error from None
+    finally:
+        library.removeHandler(overheard)
+
+
 @contextmanager
 def plain_errors(cluster: Cluster, doing: str) -> Iterator[None]:
     """Whatever the library raises, as one of ours: who is away (Transient), or what is set wrongly (SettingsError)."""
@@ -47,24 +77,29 @@ def plain_errors(cluster: Cluster, doing: str) -> Iterator[None]:
 def translated(error: errors.KafkaError, cluster: Cluster, doing: str) -> FolioError:
     """One sentence: what happened, whose problem it is, what to do."""
     what = _cause_of(error)
+    who = f"user {cluster.username!r}" if cluster.username else "this client"
     if isinstance(error, errors.SaslAuthenticationFailedError | errors.IllegalSaslStateError):
         return SettingsError(
-            f"Kafka at {cluster.servers} refuses user {cluster.username!r}: check kafka.username, kafka.password and "
+            f"Kafka at {cluster.servers} refuses {who}: check kafka.username, kafka.password and "
             f"kafka.sasl_mechanism ({what})"
         )
-    if "CERTIFICATE_VERIFY_FAILED" in what or "certificate" in what.lower():
+    if "CERTIFICATE_VERIFY_FAILED" in what:
         return SettingsError(
             f"the certificate of Kafka at {cluster.servers} is not to be trusted: kafka.cafile must name who signed "
             f"it, kafka.servers the host that it was made for ({what})"
         )
-    if isinstance(error, errors.AuthorizationError):
+    if "ALERT" in what.upper():
         return SettingsError(
-            f"{doing}: user {cluster.username!r} may not: {what}. An ACL is missing: docs/kafka.md lists them by role"
+            f"Kafka at {cluster.servers} does not accept our certificate: check kafka.certfile, kafka.keyfile ({what})"
         )
+    if isinstance(error, errors.AuthorizationError):
+        return SettingsError(f"{doing}: {who} may not: {what}. An ACL is missing: docs/kafka.md lists them by role")
     if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
         return Permanent(Cause.TOO_LARGE, f"{doing}: {what}")
     if isinstance(error, errors.UnknownTopicOrPartitionError):
-        return Transient(Cause.LOG_DOWN, f"{doing}: the topic is missing: folio topics apply --yes makes it")
+        return Transient(
+            Cause.LOG_DOWN, f"{doing}: a topic is missing (folio topics apply --yes makes it) or {who} may not see it"
+        )
     return Transient(Cause.LOG_DOWN, f"Kafka at {cluster.servers}, {doing}: {what}")
 
 
@@ -182,7 +217,7 @@ class Topics:
     @property
     def _client(self) -> KafkaAdminClient:
         if self._admin is None:
-            self._admin = KafkaAdminClient(**self._cluster.client, bootstrap_timeout_ms=10_000)
+            self._admin = connected(KafkaAdminClient, self._cluster)
         return self._admin
 
     def _close(self) -> None:
@@ -314,7 +349,7 @@ class Topics:
     def _fetch(self, position: Position) -> Entry:
         lane = TopicPartition(self._cluster.prefix + position.topic, position.partition)
         if self._fetcher is None:
-            self._fetcher = KafkaConsumer(**self._cluster.client, **FETCH_ONE)
+            self._fetcher = connected(KafkaConsumer, self._cluster, **FETCH_ONE)
         if lane.partition not in (self._fetcher.partitions_for_topic(lane.topic) or ()):
             raise Gone(f"{position}: there is no such topic or partition")
         self._fetcher.assign([lane])
