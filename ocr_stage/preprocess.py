@@ -23,12 +23,14 @@ SAMPLE_STEP = 4
 CONTRAST_MIN = 110
 CONTRAST_NONE = 12
 """Grey levels between paper and ink: below the first the page is pale, below the second it is blank."""
+CONTRAST_OF_ROWS = 150
+"""A row with more has ink enough, however few such rows there are: a title on a dark page is not pale."""
 SPECKS_MIN = 0.004
 SPECK = 60
 """Share of pixels that stand out alone from all eight around them, and by how many grey levels."""
 NOISE_MIN = 36.0
 """Standard deviation in grey levels. Less is read as well without help; more makes specks that are none."""
-SOFT_MAX = 0.45
+SOFT_MAX = 0.47
 """Of the contrast, the steepest step from one pixel to the next but one; print in focus has more."""
 SHARPEN = 0.8
 SHARPEN_MAX = 4.0
@@ -125,15 +127,25 @@ def noise(grey: Pixels) -> float:
     return float(np.median(rough[:, ::2])) / 0.6745 / 6
 
 
+def contrasts(grey: Pixels) -> NDArray[np.int16]:
+    """Between the lightest and the darkest pixel of each row."""
+    across: NDArray[np.int16] = grey.max(axis=1).astype(np.int16) - grey.min(axis=1)
+    return across
+
+
 def softness(grey: Pixels) -> float:
-    """Steepest step over two pixels as a share of the contrast: near 1 for crisp print, small for a blurred page."""
+    """Steepest step over two pixels as a share of the contrast: near 1 for crisp print, small for a blurred page.
+
+    Of rows with ink only, so that a page with three lines is no softer than a full one; without any, it is crisp.
+    """
     import cv2
 
-    if grey.shape[1] < 3:
+    across = contrasts(grey)
+    rows = grey[across > max(CONTRAST_NONE, across.max() / 2)]
+    if grey.shape[1] < 3 or not len(rows):
         return 1.0
-    dark, light = range_of(grey)
-    steps = cv2.absdiff(grey[:, 2:], grey[:, :-2])
-    return float(np.percentile(steps, 99.8)) / max(light - dark, 1.0)
+    steps = cv2.absdiff(rows[:, 2:], rows[:, :-2])
+    return float(np.percentile(steps, 99.8)) / max(float(across.max()), 1.0)
 
 
 def _squared(page: Prepared, corners: Quad) -> Prepared:
@@ -213,7 +225,8 @@ def _is_noisy(bands: Pixels) -> bool:
 
 def _is_pale(bands: Pixels) -> bool:
     dark, light = range_of(bands)
-    return CONTRAST_NONE <= light - dark < CONTRAST_MIN
+    is_pale = CONTRAST_NONE <= light - dark < CONTRAST_MIN
+    return is_pale and float(np.percentile(contrasts(bands), 95)) < CONTRAST_OF_ROWS
 
 
 def _is_soft(bands: Pixels) -> bool:
