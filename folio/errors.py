@@ -42,6 +42,7 @@ class Cause(StrEnum):
     QUOTA = "quota"
     SCHEMA_INVALID = "schema_invalid"
     POLICY_DENIED = "policy_denied"
+    FETCH_FAILED = "fetch_failed"
     HIDDEN_TEXT = "hidden_text"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
@@ -97,6 +98,7 @@ _SENTENCES = {
     Cause.QUOTA: "A quota is used up; folio waits.",
     Cause.SCHEMA_INVALID: "The record is not what its topic promises: see docs/architecture.md.",
     Cause.POLICY_DENIED: "A policy refused it.",
+    Cause.FETCH_FAILED: "The announced address did not give the file: see the detail; folio dead redrive tries again.",
     Cause.HIDDEN_TEXT: "The page carries text that a reader cannot see.",
     Cause.CANCELLED: "It was cancelled.",
     Cause.SUPERSEDED: "A newer version of the document arrived first.",

@@ -95,11 +95,13 @@ class Block(Message):
 class Upload(Message):
     """A document put in: where its bytes lie. Its version is the position of its record (ids.version_at).
 
-    `pages` are the ones to read (`1-3,7`; empty: all). A password is never part of any record.
+    `pages` are the ones to read (`1-3,7`; empty: all). A password is never part of any record. `fetch` announces a
+    file: the address that ingest fetches it from. With `sha256` it must be that file, and is kept if it is there.
     """
 
     doc: Doc
     sha256: str = ""
+    fetch: str = ""
     name: str = ""
     uri: str = ""
     size_bytes: int = 0

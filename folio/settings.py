@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from folio.errors import SettingsError
 from folio.nearest import nearest
@@ -35,6 +35,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
+Words = Annotated[tuple[str, ...], BeforeValidator(lambda given: given.split() if isinstance(given, str) else given)]
+"""A list in folio.toml; in a variable, words with blanks between them."""
 
 
 class Section(BaseModel):
@@ -57,6 +59,10 @@ class Ingest(Section):
     jpeg_quality: Annotated[int, Field(ge=1, le=95)] = Field(85, description="of page images")
     verify_share: Share = Field(0.01, description="share of born-digital pages that OCR reads too, when all else rests")
     documents_at_once: Count = Field(2, description="documents opened side by side")
+    fetch_allow: Words = Field(
+        (),
+        description="announced files are fetched from below these: https://host/folder/, s3://, file://; networks too",
+    )
     lane_pages_max: Count = Field(
         200, description="images of one tenant that may wait on pages; what is beyond goes to pages.bulk"
     )

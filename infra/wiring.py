@@ -16,11 +16,13 @@ from folio.stage import Stage
 from folio.topics import DEAD, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS
 from infra.folder_blobs import FolderBlobs
 from infra.passwords import Passwords
-from infra.places import BLOBS_FOLDER, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE, SCRATCH_FOLDER
+from infra.places import BLOBS_FOLDER, INCOMING, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE, SCRATCH_FOLDER
 from infra.quiet import Quiet
 from infra.roles import ALL, API, EMBED, INDEX, INGEST, LEDGER, OCR
 from infra.sqlite_log import SqliteLog
 from infra.turn import Turn
+from ingest.announced import announcing
+from ingest.fetch import Allowed, Fetcher
 from ingest.lanes import Backlog
 from ingest.sandbox import Limits, Sandbox
 from ingest.stage import ingest_stage
@@ -161,7 +163,7 @@ def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Qu
 
 def _ingest(settings: Settings, log: Log, sandbox: Sandbox, blobs: Blobs, passwords: Passwords) -> Stage:
     backlog = Backlog(lambda: log.lag(OCR, PAGES), pages_max=settings.ingest.lane_pages_max)
-    return ingest_stage(
+    reading = ingest_stage(
         sandbox,
         blobs,
         verify_share=settings.ingest.verify_share,
@@ -169,6 +171,15 @@ def _ingest(settings: Settings, log: Log, sandbox: Sandbox, blobs: Blobs, passwo
         password_of=passwords.of,
         lane_of=backlog.lane_of,
     )
+    return announcing(reading, _fetcher(settings), blobs)
+
+
+def _fetcher(settings: Settings) -> Fetcher | None:
+    allowed = settings.ingest.fetch_allow
+    if not allowed:
+        return None
+    bytes_max = settings.ingest.file_bytes_max
+    return Fetcher(allowed=Allowed(allowed), bytes_max=bytes_max, folder=settings.data, prefix=INCOMING)
 
 
 async def open_blobs(settings: Settings) -> Blobs:
