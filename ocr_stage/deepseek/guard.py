@@ -7,8 +7,11 @@ after them then may not come now. Some tokens (cells of tables) are let off. The
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+Array = NDArray[Any]
 NGRAM, WINDOW = 30, 90
 WINDOW_MAX = 2048
 """Of a request: what the guard looks through at every token."""
@@ -94,6 +97,26 @@ def ban_repeats(
     hit = same & inside & live & (recent[:, :, None] != allowed[:, None, :]).all(-1)
     banned = torch.where(hit, recent, 0).long()
     return logits.scatter_add_(1, banned, torch.where(hit, -torch.inf, 0.0).to(logits.dtype))
+
+
+def repeats(recent: Array, counts: Array, settings: Array, allowed: Array, *, ngram_max: int) -> tuple[Array, Array]:
+    """The same rule on the host, for arrays of the same shapes: rows, and the token that may not come there.
+
+    Only where the newest token stood before is more looked at: far less work, which a GPU would have to wait for.
+    """
+    width = recent.shape[1]
+    ngram, window = settings >> _HIGH, settings & (1 << _HIGH) - 1
+    place = np.arange(1, width)
+    inside = place - ngram[:, None] + 1 >= width - np.minimum(window, counts)[:, None]
+    live = (settings > OFF) & (counts >= ngram)
+    rows, places = np.nonzero((recent[:, :-1] == recent[:, -1:]) & inside & live[:, None])
+    places += 1
+    back = np.arange(1, ngram_max)
+    before, newest = np.maximum(places[:, None] - back, 0), width - back
+    same = recent[rows[:, None], before] == recent[rows[:, None], newest]
+    tokens = recent[rows, places]
+    hit = (same | (back >= ngram[rows, None])).all(-1) & (tokens[:, None] != allowed[rows]).all(-1)
+    return rows[hit], tokens[hit].astype(np.int64)
 
 
 class DeviceGuard:

@@ -1,6 +1,6 @@
 """The n-gram guard behind the interface of vLLM's first model runner: on a CPU, or where folio's own changes are off.
 
-The interface lends each answer as a Python list, so its newest token is read from there; all else is one tensor step.
+The interface lends each answer as a Python list on the host, so the rule is applied there, for all requests at once.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 
 from ocr_stage.deepseek.asking import ALLOWED
-from ocr_stage.deepseek.guard import OFF, allowed_row, ban_repeats, let_off_of, reach, setting_of
+from ocr_stage.deepseek.guard import OFF, Array, allowed_row, let_off_of, reach, repeats, setting_of
 
 
 @dataclass(slots=True)
@@ -69,11 +69,12 @@ class NgramGuard(LogitsProcessor):
         if not batch.ngram_max:
             return logits
         counts = batch.learn(self._history)
-        recent, settings, allowed, lengths = (
-            torch.from_numpy(part).to(self._device, non_blocking=True)
-            for part in (batch.recent(self._history, counts), batch.settings, batch.allowed, counts)
-        )
-        return ban_repeats(logits, recent, lengths, settings, allowed, ngram_max=batch.ngram_max)
+        recent = batch.recent(self._history, counts)
+        rows, tokens = repeats(recent, counts, batch.settings, batch.allowed, ngram_max=batch.ngram_max)
+        if len(rows):
+            at = (torch.from_numpy(part).to(self._device) for part in (rows, tokens))
+            logits[tuple(at)] = -torch.inf
+        return logits
 
     def _leave(self, row: int) -> None:
         gone = self._rows.pop(row, None)
@@ -102,7 +103,7 @@ class Batch:
         self.allowed = np.array([request.allowed for request in requests], np.int32)
         self.ngram_max, self._window = reach(self.settings)
 
-    def learn(self, history: np.ndarray) -> np.ndarray:
+    def learn(self, history: Array) -> Array:
         """Take in what the answers have grown by, one token each as a rule. Returns their lengths."""
         counts = np.fromiter(map(len, self._answers), np.int32, len(self._answers))
         newest = np.array([answer[-1] if answer else OFF for answer in self._answers], np.int32)
@@ -119,7 +120,7 @@ class Batch:
         for request, known in zip(self._requests, self._known, strict=True):
             request.known = int(known)
 
-    def recent(self, history: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    def recent(self, history: Array, counts: Array) -> Array:
         """[rows, window]: the last tokens of each answer, the newest last, -1 before its start."""
         at = counts[:, None] + np.arange(-self._window, 0)
         return np.where(at >= 0, history[self._slots[:, None], np.maximum(at, 0)], -1)

@@ -55,6 +55,10 @@ def test_all_requests_at_once_are_as_one_after_the_other(
     assert banned_by_tensors(after) == expected
     kept = ~torch.isneginf(after)
     assert torch.equal(after[kept], before[kept])
+    rows, banned = guard.repeats(
+        *(part.numpy() for part in (recent, counts, asked)), let_off.repeat(len(batch), 1).numpy(), ngram_max=8
+    )
+    assert {(row, token) for row, some in enumerate(expected) for token in some} == set(zip(rows, banned, strict=True))
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=50), min_size=1, max_size=5), st.randoms())
