@@ -49,3 +49,15 @@ async def until_over(worker: "Worker", stop: asyncio.Event, *also: "asyncio.Futu
     ends: list[asyncio.Future[Any]] = [stopping, worker.failed, *also]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+
+
+async def done_before(task: "asyncio.Task[Any]", stop: asyncio.Event) -> bool:
+    """False when the stop came first: the task is cancelled then, and has ended."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+        return False
+    return True

@@ -5,9 +5,10 @@ import json
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from console.listening import Ready, address_of, configure_telemetry, listen, until_over
+from console.listening import Ready, address_of, configure_telemetry, done_before, listen, until_over
 from console.options import Exit
 from folio.errors import FolioError
 from folio.settings import Settings
@@ -69,7 +70,11 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Ready, *, roles:
     from infra.run import open_worker
 
     configure_telemetry(settings)
-    async with open_worker(settings, roles) as worker:
+    async with AsyncExitStack() as stack:
+        opening = asyncio.create_task(stack.enter_async_context(open_worker(settings, roles)))
+        if not await done_before(opening, stop):  # a ledger may be in line for days
+            return
+        worker = opening.result()
         listening = listen(settings.server.host, settings.server.port)
         with health(worker, listening):
             ready(worker, address_of(settings, listening, ""))

@@ -54,8 +54,12 @@ async def in_line(lock: Path) -> AsyncIterator[None]:
     """Hold a lock that others may hold now: wait until they have ended, or were killed."""
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not _taken(descriptor):
-            await asyncio.sleep(IN_LINE_S)
+        if not _taken(descriptor):
+            from folio.telemetry import log  # commands that only look somebody up do without
+
+            log().warning("waits", until="the process that holds it ends", lock=str(lock))
+            while not _taken(descriptor):
+                await asyncio.sleep(IN_LINE_S)
         yield
     finally:
         os.close(descriptor)

@@ -29,6 +29,7 @@ class Process:
     roles: tuple[str, ...]
     popen: "subprocess.Popen[str]"
     ready: dict[str, Any]
+    data: str = "data"
     said: list[str] = field(default_factory=list)
 
     @property
@@ -98,7 +99,7 @@ class Site:
             stderr=subprocess.PIPE,
             text=True,
         )
-        process = Process(roles, popen, {})
+        process = Process(roles, popen, {}, data)
         self.processes.append(process)
         threading.Thread(target=_listen, args=(process,), daemon=True).start()
         if wait:

@@ -108,6 +108,12 @@ def test_when_the_ledger_is_killed_the_one_that_waits_goes_on(running: Site, tmp
     assert found(running, "mill hill")
 
 
+def test_of_ledgers_over_one_folder_one_waits_and_can_be_stopped(running: Site) -> None:
+    waiting = running.start("ledger", data=at_work(running, "ledger").data, wait=False)
+    until(lambda: any("waits" in line for line in waiting.said))
+    assert waiting.stop() == 0
+
+
 async def put_pages(log: KafkaLog, doc: Doc, images: list[bytes], *, announced: bool = False) -> int:
     """Pages straight onto the log, as a producer would; returns the version."""
     version = 7
