@@ -83,7 +83,8 @@ def replay(
             begun = doors.ask("resume", {"replay": resume, "accept_gap": accept_gap})
         else:
             plan = doors.ask("plan", asked)
-            if dry_run or not _agreed(plan, asked, yes=yes, as_json=as_json):
+            _print_plan(plan, asked, as_json=as_json, all_of_it=dry_run or not yes)
+            if dry_run or not _agreed(plan, yes=yes, as_json=as_json):
                 return
             begun = doors.ask("begin", asked)
         _follow(doors, begun, as_json=as_json)
@@ -96,13 +97,17 @@ def _doors(settings: Any, topic: str | None) -> Any:
     return Through(settings)
 
 
-def _agreed(plan: dict[str, Any], asked: dict[str, Any], *, yes: bool, as_json: bool) -> bool:
-    if as_json and not yes:
+def _print_plan(plan: dict[str, Any], asked: dict[str, Any], *, as_json: bool, all_of_it: bool) -> None:
+    if as_json and all_of_it:
         print_json({"plan": plan})
-        return False
+        return
     for line in plan_lines(plan, asked):
         say(line) if as_json else print(line)
-    if not plan["records"]:
+
+
+def _agreed(plan: dict[str, Any], *, yes: bool, as_json: bool) -> bool:
+    """Raises FolioError when there is nobody to ask."""
+    if not plan["records"] or (as_json and not yes):
         return False
     if not yes and not sys.stdin.isatty():
         raise FolioError("--yes begins it: there is no terminal to ask at")
