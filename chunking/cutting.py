@@ -237,20 +237,22 @@ class _TableCutter:
     def _by_rows(self, rows: Sequence[tuple[Row, int]], first: int, room: int) -> Iterator[Piece]:
         """`first`: what the table's own opening leaves for rows (0: it is out already); `room`: what a repeat does."""
         group: list[Row] = []
-        used, limit, opening = 0, first or room, self._table.opening if first else self._again
+        used, limit, opens = 0, first or room, first > 0
         for row, tokens in rows:
             if group and used + tokens > limit:
-                yield self._group(opening, group, self._spans if opening is self._table.opening else ())
-                group, used, limit, opening = [], 0, room, self._again
+                yield self._group(group, opens=opens)
+                group, used, limit, opens = [], 0, room, False
             if tokens > limit:
                 yield from self._by_cells(row)
                 continue
             group.append(row)
             used += tokens
         if group:
-            yield self._group(opening, group, self._spans if first and opening is not self._again else ())
+            yield self._group(group, opens=opens)
 
-    def _group(self, opening: list[str], rows: Sequence[Row], spans: tuple[Span, ...]) -> Piece:
+    def _group(self, rows: Sequence[Row], *, opens: bool) -> Piece:
+        """The first piece shows the header where it stands on the page; the others only repeat its words."""
+        opening, spans = (self._table.opening, self._spans) if opens else (self._again, ())
         text = "\n".join([*opening, *(row.text for row in rows)])
         own = tuple(Span(0, row.page, row.start, row.end) for row in rows)
         return Piece(text, self._cutter.counts([text])[0], spans + own, BlockKind.TABLE)

@@ -54,7 +54,7 @@ def collect(
                 folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="folio-"))
                 files.append(_from_stdin(Path(folder), name, document))
             else:
-                files += _under(Path(given), document, include, exclude)
+                files += _named(given, document, include, exclude, alone=len(paths) == 1)
         if document is not None and len(files) > 1:
             raise typer.BadParameter(f"--id names one document, but {len(files)} files were given")
         yield files
@@ -205,6 +205,18 @@ def _from_stdin(scratch: Path, name: str | None, document: str | None) -> File:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return File(path, name or f"stdin-{sha256[:8]}", document, "")  # two texts are two documents
+
+
+def _named(
+    given: str, document: str | None, include: Sequence[str], exclude: Sequence[str], *, alone: bool
+) -> list[File]:
+    """What one argument names. One among others that names nothing is refused like a bad file, and these go on."""
+    try:
+        return _under(Path(given), document, include, exclude)
+    except typer.BadParameter as error:
+        if alone:
+            raise
+        return [file_at(Path(given), problem=error.message.removeprefix(f"{given}: "))]
 
 
 def _under(path: Path, document: str | None, include: Sequence[str], exclude: Sequence[str]) -> list[File]:

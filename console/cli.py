@@ -26,6 +26,8 @@ from folio.errors import FolioError, SettingsError
 
 COMMANDS = (cli_adding.add, cli_adding.watch, cli_reading.search, cli_dead.dead_list, cli_replay.replay)
 """Importing their modules has registered them; status and the rest follow here."""
+PUT_IN = ("add", "watch", "run", "demo")
+"""Commands that acknowledge documents: to these a Ctrl-C says what is kept."""
 
 app.add_typer(config_app, name="config")
 app.add_typer(cli_topics.topics_app, name="topics")
@@ -46,7 +48,8 @@ def main() -> None:
     except FolioError as error:
         _end(str(error), Exit.ERROR)
     except KeyboardInterrupt:
-        _end("stopped; what was acknowledged is kept, `folio add` or `folio run` goes on with it", Exit.INTERRUPTED)
+        kept = "; what was acknowledged is kept, `folio add` or `folio run` goes on with it"
+        _end(f"stopped{kept if sys.argv[1:2] and sys.argv[1] in PUT_IN else ''}", Exit.INTERRUPTED)
     except typer.Abort:
         _end("stopped", Exit.INTERRUPTED)
     except Exception as error:

@@ -16,13 +16,15 @@ from infra.places import LEDGER_FILE
 from ledger import audit
 
 POLL_S = 0.2
+NO_INDEX = {"lag": 0, "filling": False, "ready": True, "waits_for": ""}
+"""Of an owner that only answers: others fill the index."""
 STUCK_S_MAX = 30.0
 """For so long an index that says it is not ready is waited for."""
 
 
 def find(session: Session, settings: Settings, asked: Question) -> dict[str, Any]:
     """What the owner answers, remembered for `folio open`. Raises FolioError for documents that do not exist."""
-    fill(session, settings)
+    fill(session)
     answer = session.call(lambda client: client.search(asked))
     remember(settings.data, asked.question, answer["hits"])
     if not answer["hits"]:
@@ -30,17 +32,16 @@ def find(session: Session, settings: Settings, asked: Question) -> dict[str, Any
     return answer
 
 
-def fill(session: Session, settings: Settings) -> None:
+def fill(session: Session) -> None:
     """Wait for an index that was just made, for another embedder or in place of a lost one, with a line that says so.
 
-    It is such an index when everything that is known still waits for it; one that misses a few documents answers.
+    Words are waited for, no vectors; an index that only misses a few documents answers.
     """
-    if not session.is_owner:
-        session.call(lambda client: client.stages())  # finds the owner, or becomes it
-    waiting = _index(session)["lag"] if session.is_owner else 0
-    if not waiting or waiting < _readable(settings):
+    index = _index(session)  # finds the owner, or becomes it
+    if not (session.is_owner and index["filling"] and index["lag"]):
         return
-    say(f"filling the index for this embedder from what was read: {count(waiting, 'document')} in line (Ctrl-C stops)")
+    waiting = count(index["lag"], "document")
+    say(f"filling the index for this embedder from what was read: {waiting} in line (Ctrl-C stops)")
     _wait_until_filled(session)
 
 
@@ -62,13 +63,7 @@ def _wait_until_filled(session: Session) -> None:
 
 def _index(session: Session) -> dict[str, Any]:
     stages = session.call(lambda client: client.stages())["stages"]
-    return next(dict(stage) for stage in stages if stage["stage"].startswith("index-"))
-
-
-def _readable(settings: Settings) -> int:
-    """How many documents an index of everything would hold; at least one, for there to be something to wait for."""
-    known = audit.documents(settings.data / LEDGER_FILE)
-    return max(1, sum(one.revision is not None and one.state != "deleted" for one in known))
+    return next((dict(stage) for stage in stages if stage["stage"].startswith("index-")), NO_INDEX)
 
 
 def _check_documents(settings: Settings, documents: tuple[str, ...]) -> None:

@@ -69,6 +69,18 @@ def test_a_long_table_is_split_between_rows_and_repeats_caption_and_header():
     assert written == rows(20).splitlines()[2:]
 
 
+def test_the_first_piece_of_a_split_table_shows_where_its_header_stands():
+    whole = rows(20)
+    head = whole.index("\n")
+    blocks = (
+        Block(kind="table", start=0, end=head, box=box(0.1)),
+        Block(kind="table", start=head + 1, end=len(whole), box=box(0.2)),
+    )
+    first, *others = words().chunk(document(page(whole, blocks=blocks))).chunks
+    assert [one.box for one in first.boxes] == [box(0.1), box(0.2)]
+    assert all([one.box for one in other.boxes] == [box(0.2)] for other in others)
+
+
 def test_a_row_that_no_chunk_holds_is_cut_between_cells_with_their_headers():
     table = "| Name | Price | Note |\n|---|---|---|\n| Pump | 5,120.75 | " + " ".join(["valve"] * 90) + " |"
     chunks = words().chunk(document(table)).chunks

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from console.adding import _gaps, left_out, line
+from console.adding import _gaps, collect, left_out, line
 from console.exporting import not_exported
 from console.following import NOTHING, Following, Result
 from console.pace import Counts, Pace
@@ -75,6 +76,19 @@ def test_pages_of_other_commands_are_not_counted(tmp_path: Path) -> None:
     following.add(result("reading", version=1, pages=5, pages_read=3))
     following._lags = {"ocr": 400}
     assert following._counts().waiting_scanned == 2
+
+
+def test_a_path_that_is_not_there_is_refused_and_holds_up_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("something")
+    (tmp_path / "empty").mkdir()
+    given = [str(tmp_path / name) for name in ("missing.pdf", "a.txt", "empty")]
+    with collect(given) as files:
+        assert [file.name for file in files] == ["missing.pdf", "a.txt", "empty"]
+        assert [file.problem.partition(" (")[0][:24] for file in files] == [
+            "there is no such file or", "", "nothing in this folder t",
+        ]  # fmt: skip
+    with pytest.raises(typer.BadParameter, match="there is no such file"), collect(given[:1]):
+        pass
 
 
 def test_the_summary_says_what_is_said_of_the_documents_where_that_is_one_thing() -> None:
