@@ -27,7 +27,7 @@ class SentenceEmbedder:
     def __init__(self, model: str, threads: int) -> None:
         with ThreadPoolExecutor(1, "load", initializer=_give_way) as loading:
             self._model = loading.submit(_loaded, model).result()
-        _one_core()
+        _single_threaded()
         self._tokenizer = self._model.tokenizer
         self._model.preprocess = _one_at_a_time(self._model.preprocess)  # a tokenizer in use refuses a second user
         workers = threads if self._model.device.type == "cpu" else 1
@@ -69,10 +69,10 @@ def _give_way() -> None:
     """Linux has priorities of threads; elsewhere all are alike."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + NICE)
-    _one_core()
+    _single_threaded()
 
 
-def _one_core() -> None:
+def _single_threaded() -> None:
     import torch
 
     torch.set_num_threads(1)
