@@ -178,7 +178,7 @@ def page(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a page as Markdown, or write its picture.
+    """Print a page as Markdown, or write its picture. How OCR read it (engine, mode, further tries) is said on stderr.
 
     \b
     Examples:
@@ -207,14 +207,23 @@ def page(
         text = session.call(lambda client: client.page(document, number))
     if as_json:
         print_json(text)
-    elif text["status"] == "failed":
-        raise FolioError(f"page {number} of {document} could not be read: {text['cause']}: {_why(text)}")
     else:
+        _print_page(text, document, number)
+
+
+def _print_page(text: dict[str, Any], document: str, number: int) -> None:
+    """Its Markdown on stdout, how it was read on stderr; of a page that failed, whatever text was won."""
+    from console.show import how_read
+
+    failed = text["status"] == "failed"
+    if text["markdown"].strip() or not failed:
         print(text["markdown"])
-        if not text["markdown"].strip():
-            say(
-                f"page {number} of {document} has no text" + (" (it was skipped)" if "skipped" in text["flags"] else "")
-            )
+    for line in how_read(text):
+        say(line)
+    if failed:
+        raise FolioError(f"page {number} of {document} could not be read: {text['cause']}: {_why(text)}")
+    if not text["markdown"].strip():
+        say(f"page {number} of {document} has no text" + (" (it was skipped)" if "skipped" in text["flags"] else ""))
 
 
 @app.command()

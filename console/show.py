@@ -195,6 +195,21 @@ def page_words(page: PageStatus) -> str:
     return "  ".join(part for part in said if part)
 
 
+def how_read(page: Mapping[str, Any]) -> Iterator[str]:
+    """Of a page that OCR read: `read by deepseek-ocr, mode base, prompt markdown, 903 tokens, in 0.8 s`; then what was
+    done to its picture before, and what was tried after the first answer was no good.
+    """
+    if page.get("source") != "ocr":
+        return
+    facts = [f"{name} {page[name]}" for name in ("mode", "prompt") if page.get(name)]
+    facts += [count(page["tokens"], "token")] if page.get("tokens") else []
+    facts += [f"in {page['seconds']:.1f} s"] if page.get("seconds") else []
+    yield ", ".join([f"read by {page.get('engine') or 'no engine'}", *facts])
+    for what, key in (("picture mended", "steps"), ("tried", "rungs"), ("flags", "flags")):
+        if page.get(key):
+            yield f"{what}: {', '.join(page[key])}"
+
+
 def print_settings(rows: Sequence[dict[str, str]]) -> None:
     """Each with its origin and meaning, and then how one is set."""
     key_width = max(len(row["key"]) for row in rows)

@@ -11,7 +11,16 @@ from console.following import NOTHING, Result
 from console.pace import Counts, Pace
 from console.progress import Progress, bar, current, headline, in_line
 from console.reading import hit_of, marks_of, remember
-from console.show import body, explained, found_by, is_far_off, page_lines, print_document, print_documents
+from console.show import (
+    body,
+    explained,
+    found_by,
+    how_read,
+    is_far_off,
+    page_lines,
+    print_document,
+    print_documents,
+)
 from folio.errors import Cause, FolioError
 from folio.ids import Doc
 from ledger.audit import DocumentStatus, PageStatus
@@ -229,3 +238,24 @@ def test_furniture_is_left_out_and_figures_are_linked_where_they_stand() -> None
     shown = page_markdown({"markdown": text, "blocks": blocks}, {2: "figures/page-1-1.jpg"})
     assert shown == "Before.\n\n![](figures/page-1-1.jpg)\n\nAfter."
     assert page_markdown({"markdown": "", "blocks": []}, {}) == ""
+
+
+def test_a_page_says_who_read_it_and_what_was_tried() -> None:
+    page = {
+        "source": "ocr",
+        "engine": "deepseek-ocr",
+        "mode": "large",
+        "prompt": "markdown",
+        "tokens": 1203,
+        "seconds": 0.84,
+        "steps": ["perspective"],
+        "rungs": ["guard: repetition", "mode: repetition"],
+        "flags": [],
+    }
+    assert list(how_read(page)) == [
+        "read by deepseek-ocr, mode large, prompt markdown, 1,203 tokens, in 0.8 s",
+        "picture mended: perspective",
+        "tried: guard: repetition, mode: repetition",
+    ]
+    assert list(how_read({"source": "ocr", "engine": "rapidocr"})) == ["read by rapidocr"]
+    assert list(how_read({"source": "text_layer", "engine": "pymupdf"})) == []
