@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from folio.errors import SettingsError
 from folio.questions import Filters, Question
 from folio.settings import Settings, load
 from indexer.search import BadQuestion
 from infra.intake import Named
 from infra.run import Owner, open_owner
+from infra.wiring import open_blobs
 from tests.pages import report_pdf
+from tests.s3_server import BUCKET, s3_server
 
 
 def settings(folder: Path, **indexer: Any) -> Settings:
@@ -72,3 +75,28 @@ async def test_who_searches_an_index_that_is_being_filled_is_told(tmp_path: Path
         assert "hash" in owner.search_note
         assert "is being filled (waiting documents: 1)" in owner.search_note
         assert [status.stage[:6] for status in await owner.stages() if status.filling] == ["index-"]
+
+
+async def test_blobs_lie_where_the_url_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        for number, url in enumerate(("", f"file://{tmp_path}/with%20space", f"s3://{BUCKET}/folio")):
+            place = load(environment={}, overrides={"data": tmp_path / str(number), "blobs": {"url": url}})
+            sha256 = await (await open_blobs(place)).put(b"page")
+            at = f"{sha256[:2]}/{sha256}"
+            found = (tmp_path / "0/blobs" / at, tmp_path / "with space" / at, f"folio/{at}")[number]
+            assert found.read_bytes() == b"page" if isinstance(found, Path) else server.objects[found][0] == b"page"
+    with pytest.raises(SettingsError, match=r"blobs\.url"):
+        load(environment={"FOLIO_BLOBS__URL": "bucket/folder"})
+
+
+async def test_stages_of_other_processes_are_listed_with_what_waits_for_them(tmp_path: Path) -> None:
+    place = settings(tmp_path / "data", embedder="hash")
+    async with open_owner(place, frozenset({"ledger", "index", "embed", "api"})) as owner:
+        await owner.intake.put(report_pdf(tmp_path / "a.pdf", pages=1), Named(name="a.pdf"))
+        listed = {status.stage.split("-")[0]: status for status in await owner.stages()}
+        assert list(listed) == ["ingest", "ocr", "ledger", "index", "embed"]
+        assert (listed["ingest"].here, listed["ingest"].lag) == (False, 1)
+        assert listed["ledger"].here
+        assert not await owner.idle()
