@@ -27,8 +27,8 @@ TOKEN = re.compile(
     re.VERBOSE,
 )
 """What counts as one token: pieces of words, signs of Han one by one; markup and LaTeX commands are no words."""
-HELD_CHARS = 64
-"""An open tag so near to the end of the text waits for what comes next."""
+HELD_CHARS, ENTITY_CHARS = 64, 10
+"""An open tag or entity so near to the end of the text waits for what comes next."""
 
 GRAM = 4
 """So many tokens must come again before a period is looked at; the shortest loop has as many."""
@@ -88,8 +88,12 @@ class Repetition:
 
 def _end(text: str) -> int:
     """Where the token may end, or lie, to which what comes next may belong."""
-    opened = text.rfind("<", max(0, len(text) - HELD_CHARS))
-    return opened + 1 if opened >= 0 and ">" not in text[opened:] else len(text)
+    end = len(text)
+    for opening, closing, chars in (("<", ">", HELD_CHARS), ("&", ";", ENTITY_CHARS)):
+        opened = text.rfind(opening, max(0, len(text) - chars))
+        if opened >= 0 and closing not in text[opened:]:
+            end = min(end, opened + 1)
+    return end
 
 
 def loop_in(text: str) -> Loop | None:
