@@ -203,9 +203,15 @@ class Newest:
         topics += [DOCUMENTS] if any(letter.topic == DOCUMENTS.name for letter in letters) else []
         for topic in topics:
             async for found in held(log, topic):
-                mine = [entry for entry in found if doc_of_entry(entry) in docs]
-                newest._entries.update({(topic.name, doc_of_entry(entry)): entry for entry in mine})
+                for entry in found:
+                    newest._learn((topic.name, doc_of_entry(entry)), entry, docs)
         return newest
+
+    def _learn(self, of: tuple[str, str], entry: Entry, docs: Collection[str]) -> None:
+        """By time: clients that hash keys in another way put one document into two partitions."""
+        before = self._entries.get(of)
+        if of[1] in docs and (before is None or before.appended_ms <= entry.appended_ms):
+            self._entries[of] = entry
 
     def why_not(self, entry: Entry) -> Redriven | None:
         """Why appending this again would do nothing good; None when it may be."""

@@ -12,24 +12,20 @@ from folio.ids import Doc, version_at
 from folio.log import Entry, Log, Position, Record
 from folio.outputs import Output
 from folio.records import CONNECT, DeadLetter, Document, Page, Upload
-from folio.stage import Stage, StageLoop
+from folio.stage import Stage
 from folio.topics import DEAD, DOCUMENTS, PAGES, UPLOADS
 from infra.dead import DeadLetters, Which, causes, mark, text_of
-from infra.folder_blobs import FolderBlobs
 from infra.intake import Unknown
-from infra.sqlite_log import SqliteLog
 from ledger.arrivals import arrival
+from tests.logs import KINDS, log_of, run_through
 from tests.memory_log import MemoryLog
 
 CAMERA = Doc("default/camera")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=KINDS)
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
-    if request.param == "memory":
-        yield MemoryLog(partitions=3)
-        return
-    async with SqliteLog.open(tmp_path / "log.sqlite", FolderBlobs(tmp_path / "blobs"), partitions=3) as opened:
+    async with log_of(request.param, request, tmp_path) as opened:
         yield opened
 
 
@@ -46,7 +42,7 @@ async def refuse(entry: Entry) -> AsyncGenerator[Output, None]:
 async def buried(log: Log, topic: topics.Topic, *records: Record, name: str = "ocr") -> list[str]:
     """Append these and have a stage refuse them; returns where they lie."""
     positions = await log.append(topic, records)
-    await StageLoop(Stage(name=name, sources=(topic,), process=refuse), log).run_until_idle()
+    await run_through(Stage(name=name, sources=(topic,), process=refuse), log)
     return [text_of(at) for at in positions]
 
 

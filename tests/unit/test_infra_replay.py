@@ -18,7 +18,7 @@ from folio.ids import Doc
 from folio.log import Entry, Log, Record
 from folio.outputs import Output
 from folio.records import Page
-from folio.stage import Stage, StageLoop
+from folio.stage import Stage
 from folio.topics import PAGES, TEXTS, Topic
 from infra.dead import DeadLetters, Which
 from infra.folder_blobs import FolderBlobs
@@ -26,18 +26,16 @@ from infra.intake import Unknown
 from infra.replay import HEADER, Asked, Pace, Replay, plan
 from infra.replays import Replays
 from infra.sqlite_log import SqliteLog
+from tests.logs import KINDS, log_of, run_through
 from tests.memory_log import MemoryLog
 
 ALL = Asked(topic="pages")
 LONG_S = 60
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=KINDS)
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
-    if request.param == "memory":
-        yield MemoryLog(partitions=3)
-        return
-    async with SqliteLog.open(tmp_path / "log.sqlite", FolderBlobs(tmp_path / "blobs"), partitions=3) as opened:
+    async with log_of(request.param, request, tmp_path) as opened:
         yield opened
 
 
@@ -97,7 +95,7 @@ async def test_every_record_is_read_once_more_and_the_live_group_stands_where_it
     log: Log, tmp_path: Path
 ) -> None:
     await log.append(PAGES, pages(20))
-    await StageLoop(LIVE, log).run_until_idle()
+    await run_through(LIVE, log)
     await log.append(PAGES, pages(5, start=21))
     stands = await log.committed("ocr", PAGES)
     done, read = await replayed(log, tmp_path / "replays")
@@ -160,7 +158,7 @@ async def test_from_an_offset_of_every_partition(log: Log, tmp_path: Path) -> No
 
 async def test_from_where_a_group_stands(log: Log, tmp_path: Path) -> None:
     await log.append(PAGES, pages(6))
-    await StageLoop(LIVE, log).run_until_idle()
+    await run_through(LIVE, log)
     await log.append(PAGES, pages(2, start=7))
     done, read = await replayed(log, tmp_path / "replays", Asked(topic="pages", group="ocr"))
     assert (done.state, read) == ("done", keys(pages(2, start=7)))
@@ -225,7 +223,7 @@ async def test_dead_letters_are_replayed_and_closed(log: Log, tmp_path: Path) ->
         yield TEXTS, Record(entry.key, b"")
 
     await log.append(PAGES, pages(6))
-    await StageLoop(Stage(name="ocr", sources=(PAGES,), process=refuse_odd), log).run_until_idle()
+    await run_through(Stage(name="ocr", sources=(PAGES,), process=refuse_odd), log)
     asked = Asked(topic="pages", dead=True)
     assert (await plan(log, asked)).records == 3
     done, read = await replayed(log, tmp_path / "replays", asked)
