@@ -137,6 +137,14 @@ async def test_a_page_becomes_text_that_carries_every_fact_and_its_picture(stage
     assert abs(text.read_ms / 1000 - time.time()) < 60
 
 
+async def test_what_a_model_said_is_tidied_and_its_flaws_are_flags_of_the_page(stage):
+    said = "<|ref|>title<|/ref|><|det|>[[999, 0, 0, 100]]<|/det|>\n# Title<|User|>"
+    [text], error = await outputs_of(stage, page_entry(f"model:{said}".encode()))
+    assert error is None
+    assert (text.markdown, text.flags) == ("# Title", ("token_stray", "box_reversed"))
+    assert [(block.kind.value, block.box.y1) for block in text.blocks] == [("heading", 0.1001)]
+
+
 async def test_images_are_not_kept_when_nobody_wants_them(engine, blobs):
     stage = OcrStage(engine, blobs, keep_images=False, pages_at_once=1)
     [text], _ = await outputs_of(stage, page_entry(b"folio:x"))
