@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--sequences", type=int, default=512)
     parser.add_argument("--share", type=float, default=0.9, help="of the card's memory, ours")
     parser.add_argument("--stock-share", type=float, default=0.0, help="of the card's memory, beside ours; 0: no stock")
+    parser.add_argument("--cards", default="8,12,16", help="GB, for the part small")
     parser.add_argument("--set", nargs="*", default=[], help="settings of the engine, name=JSON")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no part after this")
     parser.add_argument("--out", type=Path, default=Path("ocr_gpu.json"))
@@ -201,8 +202,7 @@ class Bench:
 
     async def memory(self) -> None:
         """The same pages without a log."""
-        runs = [await self.from_memory(self.asked.pages, Ask()) for _ in range(1)]
-        self.note("memory", runs)
+        self.note("memory", await self.from_memory(self.asked.pages, Ask()))
 
     async def guard(self) -> None:
         """On and off in turn, fed from memory."""
@@ -252,7 +252,7 @@ class Bench:
     async def small(self) -> None:
         """What fits on cards of 8, 12 and 16 GB, each mode."""
         rows = []
-        for gigabytes in (8, 12, 16):
+        for gigabytes in map(int, self.asked.cards.split(",")):
             settings = replace(small(self.settings, gigabytes * GIB), memory_bytes=gigabytes * GIB, renderers=8)
             model = DeepSeekModel(settings, page_seconds_max=900)
             try:

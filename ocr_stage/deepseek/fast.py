@@ -4,6 +4,7 @@ A thread takes tickets as they come, encodes equal shapes together on a stream o
 requests to the scheduler. Embeddings stay until their request has finished: one that is preempted needs them again.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -18,6 +19,8 @@ from ocr_stage.deepseek.waiting import Queue, Waiting
 
 CONFIG = "folio"
 """Our part of vLLM's `additional_config`."""
+LOGGER = "vllm.folio"
+"""Goes where vLLM's own lines go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +111,7 @@ class Ahead(threading.Thread):
                 self._collect()
                 self._encode(encoder, self._waiting.take(encoder.fit))
         except Exception:
-            from vllm.logger import init_logger
-
-            init_logger("vllm.folio").exception("the page encoder failed")
+            logging.getLogger(LOGGER).exception("the page encoder failed")
             self._failed()
 
     def _collect(self) -> None:

@@ -13,7 +13,7 @@ GRAPHS = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 8
 """Sizes of batches that decode as one CUDA graph; the largest is always the largest batch."""
 ENCODER_BYTES_A_PAGE = 420 * MIB
 """Of the card, for each page that is encoded at once: a Gundam page of six tiles."""
-ENCODER_BYTES = 500 * MIB
+ENCODER_BYTES = 200 * MIB
 """Of the card, for encoder graphs and embeddings whatever the group."""
 EMBEDDING_BYTES = 3 * MIB
 MODEL_TOKENS_MAX = 8192
@@ -60,7 +60,17 @@ class EngineSettings:
 def small(settings: EngineSettings, card_bytes: int) -> EngineSettings:
     """For a card of 8 to 16 GB: fewer pages at once, one page encoded at a time, smaller steps."""
     sequences = 8 if card_bytes < 10 * GIB else 32 if card_bytes < 14 * GIB else 64
-    return replace(settings, sequences=sequences, ahead=4, batch_tokens=2048, group=1, slots=12, hold=2)
+    tokens_max = 4096 if card_bytes < 10 * GIB else settings.tokens_max
+    return replace(
+        settings,
+        sequences=sequences,
+        ahead=4,
+        batch_tokens=2048 if tokens_max < MODEL_TOKENS_MAX else 4096,
+        tokens_max=tokens_max,
+        group=1,
+        slots=12,
+        hold=2,
+    )
 
 
 def reserve_bytes(settings: EngineSettings) -> int:
@@ -120,7 +130,7 @@ def _on_card(settings: EngineSettings, card_bytes: int) -> dict[str, Any]:
 def graph_sizes(settings: EngineSettings) -> list[int]:
     """Up to exactly the largest batch: one that is larger than its largest graph runs 40 % slower, kernel by kernel."""
     sizes = sorted({size for size in GRAPHS if size < settings.sequences} | {settings.sequences})
-    sizes += [size for size in (640, 768, 1024) if size > settings.sequences][:2]
+    sizes += [size for size in GRAPHS if settings.sequences < size <= settings.batch_tokens // 16]
     if max(sizes) < settings.sequences:
         raise FolioError("the largest CUDA graph is smaller than the largest batch: a defect of folio")
     return sizes

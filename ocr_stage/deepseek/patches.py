@@ -11,13 +11,14 @@ priority  decoding runs on a stream of high priority, so that the encoder fills 
 """
 
 import gc
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ocr_stage.deepseek import fast
 from ocr_stage.deepseek.arena import Gauge
-from ocr_stage.deepseek.fast import FastConfig
+from ocr_stage.deepseek.fast import LOGGER, FastConfig
 from ocr_stage.deepseek.tickets import Ticket
 
 VERSIONS = ("0.26.0",)
@@ -33,10 +34,9 @@ def fits(version: str) -> bool:
 def install(config: FastConfig) -> list[str]:
     """Make the changes that `config.patches` names; returns those made. A version that we do not know gets none."""
     import vllm
-    from vllm.logger import init_logger
 
     if not fits(vllm.__version__):
-        init_logger("vllm.folio").warning(
+        logging.getLogger(LOGGER).warning(
             "folio's changes fit vLLM %s, this is %s: it runs as it came, several times slower",
             ", ".join(VERSIONS),
             vllm.__version__,

@@ -1,5 +1,6 @@
-"""The vision tower on a CUDA stream of its own, beside the language model: graphs captured, pixels copied from the arena."""
+"""The vision tower on a CUDA stream of its own, beside the language model; pixels are copied from the arena."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 
 from ocr_stage.deepseek.arena import Arena, as_tensor
 from ocr_stage.deepseek.encoder import Encoder, shapes
-from ocr_stage.deepseek.fast import FastConfig
+from ocr_stage.deepseek.fast import LOGGER, FastConfig
 from ocr_stage.deepseek.tickets import Ticket
 from ocr_stage.modes import Mode
 
@@ -46,6 +47,4 @@ def _register(arena: Arena) -> None:
     whole = as_tensor(arena.whole)
     failed = int(torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), whole.numel(), 0))
     if failed:
-        from vllm.logger import init_logger
-
-        init_logger("vllm.folio").warning("pages are copied the slow way: cudaHostRegister says %d", failed)
+        logging.getLogger(LOGGER).warning("pages are copied the slow way: cudaHostRegister says %d", failed)
