@@ -45,6 +45,7 @@ run: setup ## the example documents through the whole pipeline, a cited answer, 
 test: setup ## the everyday tests; those on the real vLLM too where make vllm was run, and always in CI
 	@if [ -n "$$CI" ] || [ -e $(VLLM_STAMP) ]; then $(MAKE) --no-print-directory vllm && $(VLLM)/bin/python -m pytest tests/vllm; \
 	 else echo "tests/vllm: not run, vLLM is not here (make vllm installs it, 6 GB)"; fi
+	@infra/deploy/kafka/broker.sh prepare || [ -z "$$CI" ]
 	@$(PY) -m pytest -m "not faults" --ignore tests/vllm
 
 check: setup ## ruff, mypy strict, the import contracts
@@ -54,10 +55,11 @@ check: setup ## ruff, mypy strict, the import contracts
 	@$(VENV)/bin/lint-imports --no-logo
 
 faults: setup ## the long one: kill -9 at every fail point, and 200 random kills
+	@infra/deploy/kafka/broker.sh prepare || [ -z "$$CI" ]
 	@$(PY) -m pytest tests/faults -m faults --timeout 3600
 
 bench: setup ## every benchmark that needs no GPU, references beside ours
-	@for each in startup overhead first_page chunking_speed index_speed memory; do echo "== $$each"; $(PY) -m benchmarks.$$each || exit 1; done
+	@for each in startup overhead first_page chunking_speed index_speed memory kafka_speed; do echo "== $$each"; $(PY) -m benchmarks.$$each || exit 1; done
 
 fix: setup ## format and mend what ruff can mend
 	@$(VENV)/bin/ruff format --quiet . && $(VENV)/bin/ruff check --quiet --fix .

@@ -13,10 +13,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 from kafka import KafkaConsumer, KafkaProducer
@@ -35,12 +37,13 @@ PAGES_PER_S_MIN = 300
 AT_ONCE = 64
 COMMIT_EVERY_S = 0.1
 MIB = 1 << 20
+BROKER = Path(__file__).parent.parent / "infra" / "deploy" / "kafka" / "broker.sh"
 KINDS = ("bare", "ours", "confluent")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--servers", default=os.environ.get("FOLIO_KAFKA", "127.0.0.1:9092"))
+    parser.add_argument("--servers", default=os.environ.get("FOLIO_KAFKA", ""), help="none: one is started for this")
     parser.add_argument("--pages", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backlog", type=int, default=10_000)
@@ -50,8 +53,24 @@ def main() -> int:
     if asked.role:
         ROLES[asked.role](cluster_of(asked.servers, asked.prefix), asked.pages)
         return 0
-    reached = speed(asked.servers, asked.pages, asked.rounds) & memory(asked.servers, asked.backlog)
+    with broker(asked.servers) as servers:
+        reached = speed(servers, asked.pages, asked.rounds) & memory(servers, asked.backlog)
     return 0 if reached else 1
+
+
+@contextmanager
+def broker(servers: str) -> Iterator[str]:
+    """The one that is given, else one of our own on free ports."""
+    if servers:
+        yield servers
+        return
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {"FOLIO_KAFKA_HOME": home, "FOLIO_KAFKA_PORT": "0"}
+        subprocess.run([BROKER, "start"], env=environment, check=True)
+        try:
+            yield (Path(home) / "address").read_text().strip()
+        finally:
+            subprocess.run([BROKER, "kill"], env=environment, check=True)
 
 
 def cluster_of(servers: str, prefix: str) -> Cluster:
