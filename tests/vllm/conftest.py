@@ -87,8 +87,8 @@ def beside() -> Iterator[Beside]:
 
 
 @pytest.fixture(scope="session")
-def engine(checkpoint: Path, beside: Beside) -> Iterator[Any]:
-    """The real AsyncLLM with folio's plugin and guard."""
+def engine(checkpoint: Path, beside: Beside, serving: "Serving") -> Iterator[Any]:
+    """The real AsyncLLM with folio's plugin and guard. The server starts meanwhile."""
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
