@@ -16,10 +16,12 @@ from console.progress import Progress, bar, headline
 from console.session import Session
 from console.summary import summed
 from folio.errors import Cause
-from folio.ids import Doc
+from folio.ids import Doc, doc_id_of
 from folio.settings import load
+from infra.places import LEDGER_FILE
 from ingest.folder import Choice
 from ledger.audit import DocumentStatus
+from tests.unit.ledger_world import DOC, World
 
 
 def result(state: str, **more: object) -> Result:
@@ -89,6 +91,27 @@ def test_a_path_that_is_not_there_is_refused_and_holds_up_no_other(tmp_path: Pat
         ]  # fmt: skip
     with pytest.raises(typer.BadParameter, match="there is no such file"), collect(given[:1]):
         pass
+
+
+async def test_what_is_found_by_words_is_settled_and_its_vectors_are_waited_for(tmp_path: Path) -> None:
+    world = World(tmp_path / LEDGER_FILE)
+    version = await world.upload()
+    await world.text(1, version, page_count=1)
+    await world.tick()
+    await world.receipt(world.last(), chunks=3, lacking=3)
+    settings = load(environment={}, overrides={"data": tmp_path})
+    following = Following(Session(settings), settings, Progress(talk=False))
+    one = result("queued", document=doc_id_of(DOC), version=version)
+    following.add(one)
+    assert following.look() == [one]
+    assert (one["state"], one["lacking"], following.pending, following._counts().lacking) == ("searchable", 3, 1, 3)
+    assert "found by meaning too when 3 chunks are embedded" in following._searchable()
+    world.now_ms += 1
+    await world.receipt(world.last(), chunks=3, embedded=3)
+    following._next_s = 0
+    assert following.look() == []
+    assert (one["embedded"], one["lacking"], following.pending) == (3, 0, 0)
+    await world.store.close()
 
 
 def test_the_summary_says_what_is_said_of_the_documents_where_that_is_one_thing() -> None:
