@@ -48,9 +48,12 @@ def check(name: str, own: Mapping[str, Profile]) -> None:
         )
 
 
-def chosen(name: str, own: Mapping[str, Profile], *, mode: ModeName | None = None, prompt: str = "") -> Profile:
+def chosen(
+    name: str, own: Mapping[str, Profile], *, mode: ModeName | None = None, prompt: str = "", preprocess: str = ""
+) -> Profile:
     """The profile of that name, one's own before a built-in one, with what was set beside it. Raises SettingsError."""
     check(name, own)
-    beside = {key: value for key, value in (("mode", mode), ("prompt", prompt)) if value}
+    set_beside = {"mode": mode, "prompt": prompt, "preprocess": preprocess}
+    beside = {key: value for key, value in set_beside.items() if value}
     profile = own[name] if name in own else Profile.model_validate(PROFILES[name])
     return profile.model_copy(update=beside)

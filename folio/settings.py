@@ -213,7 +213,8 @@ class Settings(Section):
     @property
     def profile(self) -> Profile:
         """How pages are read. Raises SettingsError where `ocr.profile` names none."""
-        return chosen(self.ocr.profile, self.profiles, mode=self.ocr.mode, prompt=self.ocr.prompt)
+        ocr = self.ocr
+        return chosen(ocr.profile, self.profiles, mode=ocr.mode, prompt=ocr.prompt, preprocess=ocr.preprocess)
 
 
 def load(

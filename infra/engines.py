@@ -65,11 +65,12 @@ def _rapid(settings: Settings) -> Engine:
         edge_pixels=settings.ocr.edge_pixels,
         page_seconds_max=settings.ocr.page_seconds_max,
         layout=settings.ocr.layout,
+        preprocess=settings.profile.preprocess,
     )
 
 
 def _laddered(settings: Settings, model: Model) -> Engine:
-    from ocr_stage.ladder import Ladder
+    from ocr_stage.ladder import PLAIN, Ladder, Rung
     from ocr_stage.prompts import prompt
     from ocr_stage.sight import ChildSight
 
@@ -85,7 +86,8 @@ def _laddered(settings: Settings, model: Model) -> Engine:
     ask = Ask(mode=Mode.GUNDAM if auto else Mode(profile.mode), prompt=prompt(profile.prompt))
     rules = Rules(**{name: name in profile.rules for name in Rules.__dataclass_fields__})
     other = _rapid(settings) if settings.ocr.second == "rapid" else None
-    return Ladder(model, sight, ask, other=other, rules=rules)
+    plain = settings.ocr.engine == "remote" and settings.remote.dialect == "plain"
+    return Ladder(model, sight, ask, other=other, rules=rules, rungs=PLAIN if plain else frozenset(Rung))
 
 
 def _router(settings: Settings) -> Router:

@@ -83,7 +83,10 @@ def _lines(ink: Pixels, *, gap: int) -> NDArray[np.float64]:
     outer = [outline for at, outline in enumerate(outlines) if nested[0][at][3] < 0]  # the others surround holes
     sizes = np.array([cv2.boundingRect(outline)[2:] for outline in outer], dtype=np.float64).reshape(-1, 2)
     wide, tall = sizes[:, 0], sizes[:, 1]
-    return sizes[(tall >= SPECK_PIXELS) & (tall < TALL_SHARE * max(ink.shape)) & (wide > LONG_MIN * tall)]
+    found: NDArray[np.float64] = sizes[
+        (tall >= SPECK_PIXELS) & (tall < TALL_SHARE * max(ink.shape)) & (wide > LONG_MIN * tall)
+    ]
+    return found
 
 
 def _median(values: NDArray[np.float64], *, weights: NDArray[np.float64]) -> float:

@@ -63,6 +63,8 @@ class Rung(StrEnum):
     ENGINE = "engine"
 
 
+PLAIN = frozenset({Rung.TEMPERATURE, Rung.HALVES, Rung.ENGINE})
+"""What can be tried with a model that knows neither our modes nor a guard."""
 _CAUSES = {
     Trouble.LENGTH: Cause.OCR_TRUNCATED,
     Trouble.REPETITION: Cause.OCR_LOOP,

@@ -178,9 +178,9 @@ def _denoised(pixels: Pixels) -> Pixels:
     import cv2
 
     grain = noise(banded(grey(pixels)))
-    if grain < NOISE_MIN:
-        return cv2.medianBlur(pixels, 3)
-    return cv2.bilateralFilter(pixels, 7, 1.5 * grain, 2)
+    is_grainy = grain >= NOISE_MIN
+    smooth: Pixels = cv2.bilateralFilter(pixels, 7, 1.5 * grain, 2) if is_grainy else cv2.medianBlur(pixels, 3)
+    return smooth
 
 
 def _stretched(pixels: Pixels) -> Pixels:

@@ -46,7 +46,8 @@ def sheet(grey: Pixels) -> Quad | None:
     for outline in _outlines(small):
         corners = _corners(outline)
         if corners is not None and _is_sheet(small, corners):
-            return (corners * scale).astype(np.float32)
+            whole: Quad = (corners * scale).astype(np.float32)
+            return whole
     return None
 
 
