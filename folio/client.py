@@ -317,7 +317,11 @@ class SyncProducer:
     def __init__(self, url: str, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._opening = Producer.open(url, **options)
-        self._producer = self._run(self._opening.__aenter__())
+        try:
+            self._producer = self._run(self._opening.__aenter__())
+        except BaseException:
+            self._loop.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

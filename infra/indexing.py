@@ -10,7 +10,7 @@ from folio.blobs import Blobs
 from folio.errors import FolioError
 from folio.log import Log
 from folio.records import ChunkSet
-from folio.settings import Settings
+from folio.settings import Chunking, Settings
 from folio.stage import Stage
 from folio.topics import DOCUMENTS
 from indexer.edge import EdgeStore
@@ -44,7 +44,7 @@ async def open_indexing(settings: Settings, blobs: Blobs) -> AsyncIterator[Index
     at_once = settings.indexer.documents_at_once
     async with AsyncExitStack() as stack:
         embedder = open_indexer_embedder(settings)
-        generation = generation_name(REVISION, embedder.name, TOKENIZER)
+        generation = generation_name(chunker_name(settings), embedder.name, TOKENIZER)
         store = open_store(settings, generation, embedder.dimension)
         chunker = open_chunker(settings, embedder)
         for closing in (embedder, store, chunker):
@@ -107,6 +107,14 @@ def open_store(settings: Settings, generation: str, dimension: int) -> Store:
 
         return MemoryStore(dimension=dimension)
     return EdgeStore(settings.data / INDEX_FOLDER / collection, dimension=dimension)
+
+
+def chunker_name(settings: Settings) -> str:
+    """A chunker that cuts otherwise is another one, whose generation fills itself from `documents`."""
+    chunking, usual = settings.chunking, Chunking()
+    sizes = (chunking.tokens_max, chunking.context_tokens_max)
+    is_usual = sizes == (usual.tokens_max, usual.context_tokens_max)
+    return REVISION if is_usual else f"{REVISION} {sizes[0]} {sizes[1]}"
 
 
 def open_chunker(settings: Settings, embedder: Embedder) -> Lanes:

@@ -35,9 +35,11 @@ async def log_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Asy
 
 
 @asynccontextmanager
-async def kafka_log(servers: str, prefix: str) -> AsyncIterator[KafkaLog]:
+async def kafka_log(servers: str, prefix: str, *, make: bool = True) -> AsyncIterator[KafkaLog]:
+    """Its topics are made, the first time that it is opened."""
     async with KafkaLog.open(Cluster(servers=servers, prefix=prefix, session_timeout_s=6)) as log:
-        await log.apply([replace(change, partitions=PARTITIONS) for change in await log.plan()])
+        if make:
+            await log.apply([replace(change, partitions=PARTITIONS) for change in await log.plan()])
         yield log
 
 

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ from infra.intake import Unknown
 from infra.replay import HEADER, Asked, Pace, Replay, plan
 from infra.replays import Replays
 from infra.sqlite_log import SqliteLog
-from tests.logs import KINDS, log_of, run_through
+from tests.logs import KINDS, kafka_log, log_of, run_through
 from tests.memory_log import MemoryLog
 
 ALL = Asked(topic="pages")
@@ -315,58 +317,86 @@ async def test_a_damaged_file_hides_no_other_replay(log: Log, tmp_path: Path) ->
 # A replay in a process of its own, killed in the middle. ---------------------------------------------------
 
 PAGES_OF_KILLED = 300
+KILLS = 3
+AT_WORK = 8
 
 
-async def live(folder: Path) -> None:
-    """Take up what is there, or begin; exit when it is done."""
+@asynccontextmanager
+async def log_at(place: str, *, make: bool = False) -> AsyncIterator[Log]:
+    """`kafka://host:port/prefix`, or a folder."""
+    if place.startswith("kafka://"):
+        servers, _, prefix = place.removeprefix("kafka://").partition("/")
+        async with kafka_log(servers, prefix, make=make) as log:
+            yield log
+        return
+    folder = Path(place)
+    async with SqliteLog.open(folder / "log.sqlite", FolderBlobs(folder / "blobs"), partitions=2) as embedded:
+        yield embedded
+
+
+async def live(place: str, folder: Path) -> None:
+    """Take up what is there, or begin; tell of each page; end when it is done."""
 
     async def slow(entry: Entry) -> AsyncGenerator[Output, None]:
         await asyncio.sleep(0.02)
         yield TEXTS, Record(entry.key, entry.value)
+        print(entry.key, flush=True)
 
-    stage = Stage(name="ocr", sources=(PAGES,), process=slow, entries_max=8)
-    async with SqliteLog.open(folder / "log.sqlite", FolderBlobs(folder / "blobs"), partitions=2) as log:
-        of = replays(log, folder / "replays", stage)
+    stage = Stage(name="ocr", sources=(PAGES,), process=slow, entries_max=AT_WORK)
+    async with log_at(place) as log:
+        of = replays(log, folder, stage)
         of.take_up()
         replay = next(iter(of.every()), None) or await of.begin(ALL)
         await ended(of, replay)
         await of.close()
 
 
-def child(folder: Path, **more: str) -> "subprocess.Popen[bytes]":
-    code = f"import asyncio, pathlib, {__name__} as me; asyncio.run(me.live(pathlib.Path({str(folder)!r})))"
-    return subprocess.Popen([sys.executable, "-c", code], env=os.environ | more, cwd=Path(__file__).parents[2])
+def child(place: str, folder: Path, **more: str) -> "subprocess.Popen[bytes]":
+    code = f"import asyncio, pathlib, {__name__} as me; asyncio.run(me.live({place!r}, pathlib.Path({str(folder)!r})))"
+    root = Path(__file__).parents[2]
+    return subprocess.Popen([sys.executable, "-c", code], env=os.environ | more, cwd=root, stdout=subprocess.PIPE)
 
 
-async def test_kill_9_in_the_middle_and_it_goes_on(tmp_path: Path) -> None:
-    async with SqliteLog.open(tmp_path / "log.sqlite", FolderBlobs(tmp_path / "blobs"), partitions=2) as log:
+def killed_after(process: "subprocess.Popen[bytes]", count: int) -> None:
+    assert process.stdout is not None
+    for _ in range(count):
+        assert process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["sqlite", "kafka"])
+async def test_kill_9_in_the_middle_and_it_goes_on(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    prefix = f"replay-{uuid.uuid4().hex[:10]}."
+    place = f"kafka://{request.getfixturevalue('kafka')}/{prefix}" if kind == "kafka" else str(tmp_path)
+    folder = tmp_path / "replays"
+    async with log_at(place, make=True) as log:
         await log.append(PAGES, pages(PAGES_OF_KILLED))
-    kills = 0
-    while True:
-        process = child(tmp_path)
-        deadline = time.monotonic() + 1.2
-        while process.poll() is None and (kills >= 3 or time.monotonic() < deadline):
-            await asyncio.sleep(0.01)
-        if process.poll() is not None:
-            assert process.returncode == 0
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    async with SqliteLog.open(tmp_path / "log.sqlite", FolderBlobs(tmp_path / "blobs"), partitions=2) as log:
+        await log.rewind("ocr", PAGES, 5)
+        stands = await log.committed("ocr", PAGES)
+    for _ in range(KILLS):
+        await asyncio.to_thread(killed_after, child(place, folder), 40)
+    last = child(place, folder)
+    await asyncio.to_thread(last.communicate)
+    assert last.returncode == 0
+    async with log_at(place) as log:
         read = [entry.key for entry in await everything(log, TEXTS)]
-        [done] = replays(log, tmp_path / "replays").every()
-    assert (done.state, done.total, kills) == ("done", PAGES_OF_KILLED, 3)
+        assert await log.committed("ocr", PAGES) == stands
+        [done] = replays(log, folder).every()
+    assert (done.state, done.total) == ("done", PAGES_OF_KILLED)
     assert sorted(set(read)) == keys(pages(PAGES_OF_KILLED))
-    assert len(read) <= PAGES_OF_KILLED + 3 * 2 * 64
+    assert len(read) < PAGES_OF_KILLED * 2, "what was committed is not read again"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_crash_around_its_file_loses_no_record(tmp_path: Path, when: str) -> None:
-    async with SqliteLog.open(tmp_path / "log.sqlite", FolderBlobs(tmp_path / "blobs"), partitions=2) as log:
+    async with log_at(str(tmp_path)) as log:
         await log.append(PAGES, pages(30))
     once = {"FOLIO_FAULT": f"replay.kept:{when}", "FOLIO_FAULT_ONCE": str(tmp_path / "died")}
-    assert child(tmp_path, **once).wait(60) == 137
-    assert child(tmp_path, **once).wait(60) == 0
-    async with SqliteLog.open(tmp_path / "log.sqlite", FolderBlobs(tmp_path / "blobs"), partitions=2) as log:
+    for expected in (137, 0):
+        life = child(str(tmp_path), tmp_path / "replays", **once)
+        await asyncio.to_thread(life.communicate)
+        assert life.returncode == expected
+    async with log_at(str(tmp_path)) as log:
         assert {entry.key for entry in await everything(log, topics.TEXTS)} == set(keys(pages(30)))

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from chunking.chunker import REVISION
 from folio.errors import SettingsError
 from folio.questions import Filters, Question
 from folio.settings import Settings, load
 from indexer.search import BadQuestion
+from infra.indexing import chunker_name
 from infra.intake import Named
 from infra.run import Owner, open_owner
 from infra.wiring import open_blobs
@@ -100,3 +102,10 @@ async def test_stages_of_other_processes_are_listed_with_what_waits_for_them(tmp
         assert (listed["ingest"].here, listed["ingest"].lag) == (False, 1)
         assert listed["ledger"].here
         assert not await owner.idle()
+
+
+def test_chunks_of_another_size_are_another_generation_and_the_usual_ones_are_not() -> None:
+    usual = chunker_name(load(environment={}))
+    assert usual == REVISION
+    assert chunker_name(load(environment={}, overrides={"chunking": {"tokens_max": 128}})) != usual
+    assert chunker_name(load(environment={}, overrides={"chunking": {"document_seconds_max": 9}})) == usual
