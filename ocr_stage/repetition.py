@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PERIOD_MAX = 256
-SHORT = 8
+SHORT = 24
 """Tokens: a shorter period must come twice more."""
 TIMES, TIMES_SHORT = 4, 6
 TABLE_TIMES, TABLE_TOKENS = 12, 300
 WORDLESS_TIMES, WORDLESS_TOKENS = 12, 1500
-COUNTED_TIMES, COUNTED_WORDS = 8, 3
-"""With numbers that change: so many times, and so many words in each period."""
+COUNTED_TIMES, COUNTED_TOKENS, COUNTED_WORDS = 12, 400, 3
+"""With numbers that change: forms and lists have such lines, a dozen of them; and so many words in each period."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 TOKEN = re.compile(
     rf"""(?P<word>[{_CJK}]|(?:(?![{_CJK}])[^\W\d_]){{1,12}})
@@ -123,7 +123,7 @@ def _of_text(made: _Made) -> bool:
 
 
 def _of_counted_text(made: _Made) -> bool:
-    return made.words >= COUNTED_WORDS and not made.cells and made.came(COUNTED_TIMES)
+    return made.words >= COUNTED_WORDS and not made.cells and made.came(COUNTED_TIMES, COUNTED_TOKENS)
 
 
 class _Runs:

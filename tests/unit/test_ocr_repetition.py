@@ -29,7 +29,9 @@ REAL = {
     "digits": PAGE + "0 1 0 1 0 1 0 1\n" * 60,
     "a matrix": PAGE + "\\begin{array}{ccc} " + "0 & 0 & 0 \\\\ " * 30 + "\\end{array}",
     "a chorus": PAGE + "Row, row, row your boat\nGently down the stream\n" * 3,
+    "a row of answers": PAGE + '"Can you?", "**True**", "**True**", "**True**", "**True**", "**True**", "False"\n',
     "a stammer": PAGE + "No no no no no, he said.",
+    "lines of a form": PAGE + "".join(f"Name of the witness no. {at}: ______\n" for at in range(1, 21)),
     "numbered items": "".join(f"{at}. Open the lid and look at {word}.\n" for at, word in enumerate(WORDS[:40])),
     "marks of pictures": PAGE + "<!-- image -->\n\n" * 30,
 }
@@ -81,7 +83,7 @@ def test_pieces_of_any_size_say_the_same_as_the_whole(sizes: list[int]) -> None:
         ("digits", "0" * 9000),
         ("lines", "\n" * 2000),
         ("empty cells", "<tr><td></td></tr>" * 500),
-        ("a number that counts on", "".join(f"The Figure {at} shows the result.\n" for at in range(30))),
+        ("a number that counts on", "".join(f"The Figure {at} shows the result.\n" for at in range(90))),
         ("Han", "他说了这句话。" * 8),
         ("one long word", "hahaha" * 300),
     ],
