@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from console.client import Client
 from console.session import open_session
+from folio import telemetry
 from folio.errors import FolioError
 from folio.settings import Settings
 from folio.topics import BY_NAME
@@ -78,6 +79,7 @@ class Apart:
         self._of: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
+        telemetry.configure(level=self._settings.telemetry.level, json=self._settings.telemetry.json_lines)
         self._thread.start()
         return self
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from folio.ids import Doc, page_key
 from folio.log import Record
 from folio.records import Page
-from folio.topics import PAGES, PAGES_BULK
+from folio.topics import PAGES, PAGES_BULK, TEXTS
 from infra.folder_blobs import FolderBlobs
 from infra.sqlite_log import SqliteLog
 from tests.acceptance.conftest import Desk, desk_at, running
+from tests.logs import kafka_log
 from tests.pages import encrypted_pdf, report_pdf
 
 CAMERA = Doc("default/camera")
@@ -121,3 +123,27 @@ def test_an_encrypted_file_is_not_redriven(tmp_path: Path) -> None:
     ran = desk.folio("dead", "redrive", "--cause", "encrypted", "--yes")
     assert ran.code == 1
     assert "--password" in ran.out
+
+
+@pytest.mark.timeout(240)
+async def test_over_kafka_the_command_replays_by_itself_beside_the_live_process(kafka: str, tmp_path: Path) -> None:
+    prefix = f"replay-{uuid.uuid4().hex[:10]}."
+    more = {"FOLIO_KAFKA__SERVERS": kafka, "FOLIO_KAFKA__PREFIX": prefix, "FOLIO_OCR__ENGINE": "scripted"}
+    desk = desk_at(tmp_path, **more)
+    async with kafka_log(kafka, prefix) as log:
+        page = Page(doc=CAMERA, version=7, page=1, page_count=1)
+        await log.append(PAGES, [Record(page_key(CAMERA, 1), b"folio:Whales sing.", page.headers())])
+        with running(desk):
+            await asyncio.to_thread(desk.until, lambda: "searchable" in desk.ok("status").out, 120)
+            stands = await log.committed("ocr", PAGES)
+            plan = await asyncio.to_thread(desk.ok, "replay", "--topic", "pages", "--dry-run")
+            assert plan.out.startswith("replay of pages: 1 records")
+            done = (await asyncio.to_thread(desk.ok, "replay", "--topic", "pages", "--yes", "--json")).json()
+            assert (done["state"], done["replayed"], done["failed"]) == ("done", 1, 0)
+            assert done["id"] in (await asyncio.to_thread(desk.ok, "replay", "--list")).out
+            gap = ("replay", "--topic", "pages", "--group", "nobody", "--accept-gap")
+            assert "lost no record" in (await asyncio.to_thread(desk.ok, *gap)).out
+            assert (await asyncio.to_thread(desk.ok, "dead", "list")).out == "nothing was given up\n"
+            assert await log.committed("ocr", PAGES) == stands
+        texts = sum(end - first for first, end in (await log.spans(TEXTS)).values())
+    assert texts == 2

@@ -67,7 +67,7 @@ async def site(kafka: str, tmp_path: Path) -> AsyncIterator[Site]:
         environment={},
         overrides={
             "data": tmp_path / "data",
-            "kafka": {"servers": kafka, "prefix": prefix, "session_timeout_s": 6},
+            "kafka": {"servers": kafka, "prefix": prefix, "session_timeout_s": 30},
             "indexer": {"embedder": "hash"},
             "ocr": {"engine": "scripted"},
             "ingest": {"verify_share": 0, "fetch_allow": [files.as_uri()]},
