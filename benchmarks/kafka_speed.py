@@ -27,8 +27,8 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from folio.log import Record
 from folio.topics import PAGES
-from infra.kafka_cluster import CONSUMER, PRODUCER, Cluster
-from infra.kafka_log import FETCH_SHARE, KafkaLog
+from infra.kafka_cluster import CONSUMER, FETCH_SHARE, PRODUCER, Cluster
+from infra.kafka_log import KafkaLog
 
 PAGE_BYTES = 300_000
 PARTITIONS = 8

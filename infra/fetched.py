@@ -1,6 +1,7 @@
 """What a reader of a broker holds: leases, fetched entries within a byte budget, and attempts as commit metadata."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ class Held:
     following: Offset | None = None
     attempts: dict[Offset, int] = field(default_factory=dict)
     entries: deque[Entry] = field(default_factory=deque)
+    gap: str = ""
+    """What is missing before it can be read on."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,7 @@ class Fetched:
         self._epochs: dict[Lane, int] = {}
         self._bytes = 0
         self._full = False
+        self._stirred_s = 0.0
         self._changed = threading.Condition()
 
     @property
@@ -79,10 +83,10 @@ class Fetched:
                 lease = Lease(topic, lane[1], epoch)
             self._held[lane] = Held(lease)
 
-    def lose(self, lanes: Iterable[Lane]) -> None:
-        """What was fetched of them and not yet read is dropped: somebody else reads it."""
+    def lose(self, lanes: Iterable[Lane] | None = None) -> None:
+        """What was fetched of them (of all) and not yet read is dropped: somebody else reads it."""
         with self._changed:
-            for lane in lanes:
+            for lane in list(self._held if lanes is None else lanes):
                 self._drop(lane)
             self._weigh()
 
@@ -91,9 +95,21 @@ class Fetched:
         with self._changed:
             return [lane for lane, held in self._held.items() if held.following is None]
 
-    def known(self) -> list[Lane]:
+    def readable(self) -> set[Lane]:
         with self._changed:
-            return [lane for lane, held in self._held.items() if held.following is not None]
+            return {lane for lane, held in self._held.items() if held.following is not None and not held.gap}
+
+    def stop(self, lane: Lane, gap: str) -> None:
+        """Nothing more of it is read, by whoever holds it now."""
+        with self._changed:
+            if held := self._held.get(lane):
+                held.gap = gap
+                self._stirred_s = time.monotonic()
+
+    def gaps(self) -> tuple[list[str], float]:
+        """What stopped partitions lack, and for how many seconds nothing has come of the others."""
+        with self._changed:
+            return [held.gap for held in self._held.values() if held.gap], time.monotonic() - self._stirred_s
 
     def begin(self, lane: Lane, following: Offset, attempts: Mapping[Offset, int]) -> None:
         with self._changed:
@@ -115,6 +131,7 @@ class Fetched:
                 if held is not None and held.lease == lease:
                     held.entries.extend(entries)
                     self._bytes += sum(len(entry.value) for entry in entries)
+            self._stirred_s = time.monotonic()
             self._weigh()
 
     def take(self, entries_max: int, bytes_max: int) -> Sequence[Entry]:

@@ -32,6 +32,22 @@ CONSUMER = {
     "reconnect_backoff_max_ms": 2_000,
 }
 
+POLL_S = 0.2
+"""How long one turn of a reader waits for records; a stop waits as long."""
+JOIN_S = 1.0
+"""How long a turn may take that joins the group: the client forgets an answer that comes between two turns."""
+SILENT_S = 60.0
+"""A client whose threads say nothing for so long hangs: its waits have no limit of their own."""
+QUIET_S = 5.0
+"""After so long without a record the broker is asked something: a reader of nothing must know whether it is there."""
+FETCH_SHARE = 16
+"""A reader's queue takes 3/8 of its budget; the library keeps up to five copies of an answer that is on its way."""
+CALM_S = 1.0
+"""A partition that cannot be read on is reported when nothing of the others has come for so long."""
+PING_S = 2.0
+ANSWER_S = 10.0
+AGAIN_S = 0.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:

@@ -1,43 +1,26 @@
-"""The log on Kafka: the Log port over a producer with a byte budget and one polling thread for each reader."""
+"""The log on Kafka: the Log port over a producer whose bytes under way are bounded, readers, and what Topics asks."""
 
 import asyncio
-import threading
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition, errors
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.structs import MemberState, OffsetAndMetadata
+from kafka import KafkaProducer, errors
 
-from folio.batching import Batcher
-from folio.errors import Cause, FolioError, Gone, LeaseLost, Permanent, Transient
+from folio.errors import Cause, Permanent
 from folio.faults import effect
-from folio.log import Entry, Lease, Offset, Position, Record
-from folio.telemetry import log as lines
+from folio.log import Position, Record
 from folio.topics import Topic
-from infra.fetched import Due, Fetched, Lane, Mark, entry_of, packed, unpacked
-from infra.kafka_cluster import CONSUMER, MIB, PRODUCER, VALUE_BYTES_MAX, Cluster
-from infra.kafka_topics import TAKEN, Topics, connected, plain_errors, translated
+from infra.kafka_cluster import (
+    ANSWER_S,
+    PRODUCER,
+    VALUE_BYTES_MAX,
+    Cluster,
+)
+from infra.kafka_reader import KafkaReader
+from infra.kafka_topics import Topics, connected, plain_errors
 from infra.sending import Answer, Room, parts_of
-
-POLL_S = 0.2
-"""How long one turn of a reader waits for records; a stop waits as long."""
-JOIN_S = 1.0
-"""How long a turn may take that joins the group: the client forgets an answer that comes between two turns."""
-SILENT_S = 60.0
-"""A client whose threads say nothing for so long hangs: its waits have no limit of their own."""
-QUIET_S = 5.0
-"""After so long without a record the broker is asked something: a reader of nothing must know whether it is there."""
-FETCH_SHARE = 4
-"""Of its budget a reader holds a half; what one answer brings, and what is on its way, are a quarter each."""
-PING_S = 2.0
-ANSWER_S = 10.0
-AGAIN_S = 0.1
 
 
 class KafkaLog(Topics):
@@ -51,6 +34,7 @@ class KafkaLog(Topics):
         self._sending = ThreadPoolExecutor(1, "kafka-append")
         self._room = Room(cluster.producer_bytes_max)
         self._readers: set[KafkaReader] = set()
+        self._known: set[str] = set()
 
     @property
     def value_bytes_max(self) -> int:
@@ -71,10 +55,14 @@ class KafkaLog(Topics):
                 raise Permanent(
                     Cause.TOO_LARGE, f"a record of {len(record.value)} bytes; Kafka takes {VALUE_BYTES_MAX}"
                 )
+        name = self._cluster.prefix + topic.name
+        if name not in self._known:  # the producer would wait for it, and everybody behind it
+            await self._ask(f"appending to {topic.name}", lambda: self._partitions(name))
+            self._known.add(name)
         answers = []
         for part, size in parts_of(records, self._room.bytes_max // 4):
             answers.append(Answer(len(part), await self._room.enter(size)))
-            self._sending.submit(self._send, self._cluster.prefix + topic.name, part, answers[-1])
+            self._sending.submit(self._send, name, part, answers[-1])
         with plain_errors(self._cluster, f"appending to {topic.name}"), effect("kafka.append"):
             found = await asyncio.gather(*(asyncio.wrap_future(answer.all) for answer in answers))
         return [Position(topic.name, partition, offset) for part in found for partition, offset in part]
@@ -107,292 +95,3 @@ class KafkaLog(Topics):
         with suppress(errors.KafkaTimeoutError):
             self._producer.close(timeout=ANSWER_S)
         super()._close()
-
-
-class KafkaReader:
-    """One member of a group, or a follower: a thread that polls, and what it fetched."""
-
-    def __init__(self, cluster: Cluster, topics: Sequence[Topic], group: str | None) -> None:
-        """Private: starts the thread."""
-        self._cluster = cluster
-        self._group = group
-        self._topics = {cluster.prefix + topic.name: topic.name for topic in topics}
-        self._fetched = Fetched(cluster.consumer_bytes_max // 2)
-        self._gone: dict[Lane, str] = {}
-        self._trouble: FolioError | None = None
-        self._consumer: KafkaConsumer | None = None
-        self._stopping = threading.Event()
-        self._turned_s = self._stable_s = self._heard_s = time.monotonic()
-        self._any_lane: TopicPartition | None = None
-        self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
-        self._commits: Batcher[Due, FolioError | None] = Batcher(self._commit_all)
-        self._thread = threading.Thread(target=self._run, name=f"kafka-{group or 'follower'}", daemon=True)
-        self._thread.start()
-
-    @property
-    def silent_s(self) -> float:
-        return time.monotonic() - self._turned_s
-
-    async def read(self, *, entries_max: int, bytes_max: int, wait_s: float) -> Sequence[Entry]:
-        """Next entries, at least one if there is one, else empty after `wait_s` of quiet.
-
-        Raises Gone when retention overtook a partition, once nothing of the others is left to give; Transient
-        (log_down) while the broker is away; SettingsError when it refuses us.
-        """
-        deadline = time.monotonic() + wait_s
-        while True:
-            self._news.clear()
-            if entries := self._fetched.take(entries_max, bytes_max):
-                return entries
-            self._raise_trouble()
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return ()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), left)
-
-    def held(self) -> frozenset[Lease]:
-        return self._fetched.leases
-
-    async def started(self, entries: Sequence[Entry]) -> None:
-        """Put attempt `entry.attempt + 1` of each on record. Raises LeaseLost and changes nothing if one is stale."""
-        attempts: dict[Lease, dict[Offset, int]] = {}
-        for entry in entries:
-            assert entry.lease is not None, "a follower attempts nothing"
-            attempts.setdefault(entry.lease, {})[entry.position.offset] = entry.attempt + 1
-        await self._commit((attempts, {}))
-
-    async def commit(self, positions: Mapping[Lease, Offset]) -> None:
-        """Record the next offset to read, durably. Raises LeaseLost and changes nothing if a lease is stale."""
-        await self._commit(({}, dict(positions)))
-
-    async def _commit(self, due: Due) -> None:
-        if (error := await self._commits(due)) is not None:
-            raise error
-
-    async def _commit_all(self, jobs: Sequence[Due]) -> Sequence[FolioError | None]:
-        return await asyncio.to_thread(self._commit_together, jobs)
-
-    def _commit_together(self, jobs: Sequence[Due]) -> Sequence[FolioError | None]:
-        """One request for all that came meanwhile; who has lost a lease hears so, the others go on."""
-        deadline = time.monotonic() + ANSWER_S
-        while True:
-            marks, outcomes = self._fetched.marks(jobs)
-            failed: FolioError
-            rebalancing = False
-            try:
-                self._put_on_record(marks)
-            except errors.RebalanceInProgressError as error:
-                rebalancing = True
-                failed = Transient(Cause.LOG_DOWN, f"group {self._group} shares its partitions out anew: {error}")
-            except errors.CommitFailedError as error:
-                failed = LeaseLost(f"group {self._group}: {error}")
-            except errors.KafkaError as error:
-                failed = translated(error, self._cluster, f"committing for {self._group}")
-            else:
-                return outcomes
-            if not rebalancing or time.monotonic() > deadline:
-                return [outcome or failed for outcome in outcomes]
-            time.sleep(AGAIN_S)  # the polling thread completes it; then the leases say whose this is
-
-    def _put_on_record(self, marks: Mapping[Lane, Mark]) -> None:
-        consumer = self._consumer
-        if not marks or consumer is None:
-            return
-        due = {
-            TopicPartition(*lane): OffsetAndMetadata(mark.following, packed(mark.following, mark.attempts), -1)
-            for lane, mark in marks.items()
-        }
-        with effect("kafka.commit"):
-            consumer.commit(due, timeout_ms=int(ANSWER_S * 1000))
-        self._fetched.committed(marks)
-
-    def _raise_trouble(self) -> None:
-        if self._trouble is not None:
-            raise self._trouble
-        if self._gone:
-            raise Gone(f"group {self._group}: " + "; ".join(self._gone.values()))
-        if self.silent_s > SILENT_S:
-            raise Transient(Cause.LOG_DOWN, f"the Kafka client has been silent for {self.silent_s:.0f} s")
-
-    def _tell(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody reads any more
-            self._loop.call_soon_threadsafe(self._news.set)
-
-    def _stop(self) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    # From here on: the polling thread.
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                consumer = self._joined()
-                while not self._stopping.is_set() and not self._is_stuck():
-                    self._try_turn(consumer)
-            except Exception as error:
-                self._say(error)
-                self._stopping.wait(1.0)
-            finally:
-                self._leave()
-
-    def _try_turn(self, consumer: KafkaConsumer) -> None:
-        try:
-            self._turn(consumer)
-            if time.monotonic() - self._heard_s > QUIET_S:
-                consumer.end_offsets([self._any_lane], timeout_ms=int(PING_S * 1000))
-                self._hear()
-        except errors.RetriableError as error:
-            self._say(error)
-            self._stopping.wait(AGAIN_S)
-
-    def _hear(self) -> None:
-        """A broker answered."""
-        self._heard_s = time.monotonic()
-        self._trouble = None
-
-    def _say(self, error: Exception) -> None:
-        """Whoever reads hears it."""
-        if isinstance(error, errors.KafkaError):
-            self._trouble = translated(error, self._cluster, f"reading {', '.join(self._topics)}")
-        else:
-            self._trouble = Transient(Cause.LOG_DOWN, f"the Kafka client failed: {error!r}")
-        lines().warning("kafka", group=self._group, error=str(self._trouble))
-        self._tell()
-
-    def _leave(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            with suppress(errors.KafkaError):
-                consumer.close(timeout_ms=5000)
-        self._fetched.lose([*self._fetched.known(), *self._fetched.unknown()])
-        self._gone.clear()
-
-    def _joined(self) -> KafkaConsumer:
-        group = None if self._group is None else self._cluster.prefix + self._group
-        session_ms = int(self._cluster.session_timeout_s * 1000)
-        consumer = connected(
-            KafkaConsumer,
-            self._cluster,
-            **CONSUMER,
-            group_id=group,
-            partition_assignment_strategy=(CooperativeStickyAssignor,),
-            session_timeout_ms=session_ms,
-            heartbeat_interval_ms=min(3000, session_ms // 4),
-            fetch_max_bytes=max(MIB, self._cluster.consumer_bytes_max // FETCH_SHARE),
-        )
-        self._consumer = consumer  # closed by whoever made it, whatever happens below
-        # Topics that become known while a leader joins make it join again, for ever if turns are short.
-        lanes = [TopicPartition(name, n) for name in self._topics for n in consumer.partitions_for_topic(name) or ()]
-        missing = set(self._topics) - {lane.topic for lane in lanes}
-        if missing:
-            raise errors.UnknownTopicOrPartitionError(", ".join(sorted(missing)))
-        self._any_lane = lanes[0]
-        self._stable_s = self._heard_s = time.monotonic()
-        if group is None:
-            consumer.assign(lanes)
-            consumer.seek_to_beginning(*lanes)
-            for lane in lanes:
-                self._fetched.gain(lane, self._topics[lane.topic], None)
-                self._fetched.begin(lane, 0, {})
-        else:
-            consumer.subscribe(list(self._topics), listener=Moves(self, consumer))
-        return consumer
-
-    def _is_stuck(self) -> bool:
-        return self._group is not None and time.monotonic() - self._stable_s > 2 * self._cluster.session_timeout_s
-
-    def _turn(self, consumer: KafkaConsumer) -> None:
-        """Poll once: also while there is no room, or the group would do without us."""
-        full = self._fetched.full
-        self._pause(consumer, full=full)
-        stable = self._group is None or consumer.group_metadata().state is MemberState.STABLE
-        records: dict[TopicPartition, list[Any]] = {}
-        try:
-            wait_s = JOIN_S if not stable else 0 if full else POLL_S
-            records = consumer.poll(timeout_ms=int(wait_s * 1000))
-        except errors.NoOffsetForPartitionError:
-            pass  # a new group: below it is told where to begin
-        except errors.OffsetOutOfRangeError as error:
-            self._overtaken(consumer, error.args[0])
-        except errors.LogTruncationError as error:
-            self._overtaken(consumer, {lane: consumer.position(lane) for lane in error.divergent_offsets})
-        self._turned_s = time.monotonic()
-        if stable:
-            self._stable_s = self._turned_s
-        new = self._fetched.unknown()
-        self._begin(consumer, new)
-        if old := {lane: found for lane, found in records.items() if lane not in new}:
-            self._put(old)
-        if full:
-            self._fetched.wait_for_room(POLL_S)
-
-    def _pause(self, consumer: KafkaConsumer, *, full: bool) -> None:
-        assigned = consumer.assignment()
-        open_lanes = set() if full else (set(self._fetched.known()) - set(self._gone)) & assigned
-        for change, lanes in ((consumer.resume, open_lanes), (consumer.pause, assigned - open_lanes)):
-            for lane in lanes:
-                with suppress(*TAKEN):
-                    change(TopicPartition(*lane))
-
-    def _put(self, records: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """All at once: what came together is read in turns."""
-        found: list[tuple[Lane, Lease | None, list[Entry]]] = []
-        for lane, raws in records.items():
-            held, lease, attempts = self._fetched.lease_of(lane)
-            topic = self._topics[lane.topic]
-            if held:
-                found.append((lane, lease, [entry_of(raw, topic, lease, attempts.get(raw.offset, 0)) for raw in raws]))
-        self._fetched.put(found)
-        self._hear()
-        self._tell()
-
-    def _begin(self, consumer: KafkaConsumer, new: Sequence[Lane]) -> None:
-        """Look up where new partitions go on, and what was attempted there; a new group begins at what is kept.
-
-        What came of them before that is fetched once more.
-        """
-        for lane in (TopicPartition(*lane) for lane in new):
-            with suppress(*TAKEN):
-                mark = consumer.committed(lane, metadata=True, timeout_ms=int(ANSWER_S * 1000))
-                if mark is None or mark.offset < 0:
-                    [following] = consumer.beginning_offsets([lane]).values()
-                    mark = OffsetAndMetadata(following, "", -1)
-                    with effect("kafka.begin"):  # on record: retention that overtakes us before we commit is a gap
-                        consumer.commit({lane: mark}, timeout_ms=int(ANSWER_S * 1000))
-                consumer.seek(lane, mark.offset)
-                self._fetched.begin(lane, mark.offset, unpacked(mark.offset, mark.metadata or ""))
-
-    def _overtaken(self, consumer: KafkaConsumer, positions: Mapping[TopicPartition, Any]) -> None:
-        for lane, position in positions.items():
-            at = getattr(position, "offset", position)
-            [begins], [ends] = consumer.beginning_offsets([lane]).values(), consumer.end_offsets([lane]).values()
-            name = f"{self._topics[lane.topic]}/{lane.partition}"
-            if at < begins:
-                self._gone[lane] = f"{name}: retention removed {begins - at} entries before they were read"
-            else:
-                self._gone[lane] = f"{name}: the broker lost its last entries, {at - ends} that were read among them"
-            lines().error("kafka gap", group=self._group, gap=self._gone[lane])
-        self._tell()
-
-
-class Moves(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
-    """Partitions come and go, on the library's own thread: nothing here may wait."""
-
-    def __init__(self, reader: KafkaReader, consumer: KafkaConsumer) -> None:
-        self._reader = reader
-        self._consumer = consumer
-
-    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """Nothing of them is read until the polling thread has looked up where to begin."""
-        epoch = self._consumer.group_metadata().generation_id
-        for lane in assigned:
-            self._reader._fetched.gain(lane, self._reader._topics[lane.topic], epoch)
-
-    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        self._reader._fetched.lose(revoked)
-        for lane in revoked:
-            self._reader._gone.pop(lane, None)
-        self._reader._tell()

@@ -8,7 +8,8 @@ ROOT = Path(__file__).parent.parent.parent
 DURABLE = {
     "infra/sqlite_files.py": (".execute('COMMIT')", ".executescript"),
     "infra/folder_blobs.py": (".rename",),
-    "infra/kafka_log.py": ("consumer.commit", ".gather"),
+    "infra/kafka_log.py": (".gather",),
+    "infra/kafka_reader.py": ("consumer.commit",),
     "infra/kafka_topics.py": ("._create", "._alter", ".alter_group_offsets", ".delete_records"),
     "ledger": ("transaction", "blobs.put", "log.append"),
     "indexer/swap.py": ("store.upsert", "store.raise_head", "store.sweep", "store.flush"),
