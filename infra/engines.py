@@ -1,21 +1,29 @@
 """Settings become the engine that reads pages: the CPU's own, or a model with its ladder."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from folio.child import cores
-from folio.errors import SettingsError
+from folio.errors import Permanent, SettingsError
 from folio.settings import Settings
+from folio.telemetry import log
 from ocr_stage.engine import Engine, ScriptedEngine
 from ocr_stage.model import Ask, Model
 from ocr_stage.modes import Mode
+from ocr_stage.prompts import Prompt, prompt
 from ocr_stage.router import Router
 from ocr_stage.tidy_blocks import Rules
+
+if TYPE_CHECKING:
+    from ocr_stage.deepseek.launch import EngineSettings
 
 AUTO = "auto"
 
 
 def open_engine(settings: Settings) -> Engine:
-    """Raises SettingsError for what cannot be; nothing starts before the first page."""
+    """Raises SettingsError for what cannot be, whoever reads; nothing starts before the first page."""
+    _asked(settings)
     if settings.ocr.engine == "scripted":
         return ScriptedEngine()
     if settings.ocr.engine == "rapid":
@@ -24,7 +32,9 @@ def open_engine(settings: Settings) -> Engine:
 
 
 def open_model(settings: Settings) -> Model:
-    """The model behind the ladder. Imported when it is wanted: it brings an HTTP client."""
+    """The model behind the ladder. Imported when it is wanted: it brings an HTTP client, or vLLM."""
+    if settings.ocr.engine == "deepseek":
+        return _deepseek(settings)
     from ocr_stage.remote import RemoteModel, RemoteSettings
 
     remote = settings.remote
@@ -50,7 +60,36 @@ def open_verifier(settings: Settings) -> Engine | None:
 
 def pages_at_once(settings: Settings) -> int:
     """What the engine can have in work."""
+    if settings.ocr.engine == "deepseek":
+        return gpu_settings(settings).pages_at_once
     return settings.remote.pages_at_once if settings.ocr.engine == "remote" else 2 * processes(settings)
+
+
+def gpu_settings(settings: Settings) -> "EngineSettings":
+    """One card's engine."""
+    from ocr_stage.deepseek.launch import GIB, EngineSettings, small
+
+    gpu = settings.gpu
+    engine = EngineSettings(
+        model=gpu.model,
+        load_format=gpu.load_format,
+        memory_share=gpu.memory_share,
+        renderers=gpu.renderers,
+        fp8=gpu.fp8_cache,
+    )
+    if gpu.card_gb:
+        engine = small(engine, gpu.card_gb * GIB)
+    return replace(engine, sequences=gpu.sequences) if gpu.sequences else engine
+
+
+def _deepseek(settings: Settings) -> Model:
+    from ocr_stage.deepseek.engine import DeepSeekModel
+
+    return DeepSeekModel(
+        gpu_settings(settings),
+        page_seconds_max=settings.ocr.page_seconds_max,
+        pixels_max=settings.ingest.pixels_max,
+    )
 
 
 def processes(settings: Settings) -> int:
@@ -71,7 +110,6 @@ def _rapid(settings: Settings) -> Engine:
 
 def _laddered(settings: Settings, model: Model) -> Engine:
     from ocr_stage.ladder import PLAIN, Ladder, Rung
-    from ocr_stage.prompts import prompt
     from ocr_stage.sight import ChildSight
 
     profile = settings.profile
@@ -83,11 +121,22 @@ def _laddered(settings: Settings, model: Model) -> Engine:
         page_seconds_max=settings.ocr.page_seconds_max,
         pixels_max=settings.ingest.pixels_max,
     )
-    ask = Ask(mode=Mode.GUNDAM if auto else Mode(profile.mode), prompt=prompt(profile.prompt))
+    asked = _asked(settings)
+    if asked.warning:
+        log().warning("ocr.prompt", prompt=asked.text, warning=asked.warning)
+    ask = Ask(mode=Mode.GUNDAM if auto else Mode(profile.mode), prompt=asked)
     rules = Rules(**{name: name in profile.rules for name in Rules.__dataclass_fields__})
     other = _rapid(settings) if settings.ocr.second == "rapid" else None
     plain = settings.ocr.engine == "remote" and settings.remote.dialect == "plain"
     return Ladder(model, sight, ask, other=other, rules=rules, rungs=PLAIN if plain else frozenset(Rung))
+
+
+def _asked(settings: Settings) -> Prompt:
+    """Raises SettingsError that gives the nearest name; or says that it is too long, whatever engine reads."""
+    try:
+        return prompt(settings.profile.prompt)
+    except Permanent as refused:
+        raise SettingsError(f"ocr.prompt: {refused.detail}") from None
 
 
 def _router(settings: Settings) -> Router:
