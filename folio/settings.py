@@ -71,8 +71,8 @@ class Ingest(Section):
 class Ocr(Section):
     """From a page image to Markdown."""
 
-    engine: Literal["rapid", "remote", "scripted"] = Field(
-        "rapid", description="rapid: RapidOCR on the CPU; remote: a server, see remote.url"
+    engine: Literal["rapid", "deepseek", "remote", "scripted"] = Field(
+        "rapid", description="rapid: RapidOCR on the CPU; deepseek: on a GPU here; remote: a server, see remote.url"
     )
     processes: Natural = Field(0, description="CPU engine processes, one thread each; 0: one a core")
     edge_pixels: Count = Field(1280, description="longest edge that the CPU engine sees; more buys nothing")
@@ -93,6 +93,20 @@ class Ocr(Section):
     verify: Literal["rapid", "engine"] = Field(
         "rapid", description="rapid: born-digital pages are compared on the CPU; engine: by ocr.engine, a model too"
     )
+
+
+class Gpu(Section):
+    """DeepSeek-OCR on a card of this machine, for ocr.engine = "deepseek"; one process a card."""
+
+    model: str = Field("deepseek-ai/DeepSeek-OCR", description="a folder with the model, or its Hugging Face name")
+    memory_share: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="of the card's memory")
+    card_gb: Natural = Field(0, description="of a small card, 8 to 24: fewer pages at once; 0: a large one")
+    sequences: Natural = Field(0, description="pages read at once; 0: 512, or what fits a small card")
+    renderers: Natural = Field(0, description="processes that draw pages; 0: the cores less two")
+    fp8_cache: bool = Field(
+        default=False, description="half the memory for each page, faster; its accuracy has not been measured"
+    )
+    load_format: str = Field("auto", description="dummy: made-up weights, for measuring speed")
 
 
 class Remote(Section):
@@ -199,6 +213,7 @@ class Settings(Section):
     data: Path = Field(Path(".folio"), description="where state lives; also --data and FOLIO_DATA")
     ingest: Ingest = Field(default_factory=Ingest)
     ocr: Ocr = Field(default_factory=Ocr)
+    gpu: Gpu = Field(default_factory=Gpu)
     remote: Remote = Field(default_factory=Remote)
     ledger: Ledger = Field(default_factory=Ledger)
     chunking: Chunking = Field(default_factory=Chunking)

@@ -376,3 +376,15 @@ def test_a_smaller_card_gets_a_smaller_engine():
 def test_a_card_without_room_for_the_encoder_says_so():
     with pytest.raises(FolioError, match="small"):
         engine_arguments(replace(SETTINGS, memory_bytes=GIB, group=8), None, 80 * GIB)
+
+
+def test_settings_become_an_engine():
+    from folio.settings import Settings
+    from infra.engines import gpu_settings, open_model, pages_at_once
+
+    settings = Settings.model_validate({"ocr": {"engine": "deepseek"}, "gpu": {"model": "there", "fp8_cache": True}})
+    assert isinstance(open_model(settings), DeepSeekModel)
+    assert (gpu_settings(settings).model, gpu_settings(settings).fp8) == ("there", True)
+    assert pages_at_once(settings) == 640
+    card = Settings.model_validate({"ocr": {"engine": "deepseek"}, "gpu": {"card_gb": 8, "sequences": 3}})
+    assert (gpu_settings(card).sequences, gpu_settings(card).group) == (3, 1)
