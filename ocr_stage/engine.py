@@ -101,8 +101,8 @@ class ScriptedEngine:
             await _refuse(image.removeprefix(REFUSAL).decode())
         seconds = self._seconds
         if image.startswith(PAUSE):
-            pause, _, markdown = image.removeprefix(PAUSE).partition(b":")
-            seconds, image = float(pause), SCRIPT + markdown
+            pause, _, rest = image.removeprefix(PAUSE).partition(b":")
+            seconds, image = float(pause), SCRIPT + rest
         if seconds:
             await asyncio.sleep(seconds)
         if image.startswith(SAID):
