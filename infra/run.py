@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from folio.errors import Transient
+from folio.errors import SettingsError, Transient
 from folio.ids import TENANT_DEFAULT, doc_of
 from folio.questions import Hit, Question
 from folio.records import Document, PageText
@@ -34,6 +34,8 @@ BEFORE_THE_LEDGER: dict[str, Sequence[Topic]] = {
     "ocr-bulk": (PAGES_BULK,),
     "ocr-verify": (PAGES_VERIFY,),
 }
+JOINING_S = 10.0
+"""A process that was killed is missed after a session; then joining takes a few seconds."""
 FORGET_EVERY_S = 1.0
 LOOKED_EVERY_S = 0.2
 """How often those who search look how far behind the index is."""
@@ -206,17 +208,29 @@ async def open_worker(settings: Settings, roles: frozenset[str]) -> AsyncIterato
 
 @asynccontextmanager
 async def _at_work(worker: W) -> AsyncIterator[W]:
-    parts = worker.parts
-    if parts.ledger is not None:
-        await parts.ledger.rebuild(parts.log)
-    if INDEX in parts.roles:
-        from infra.indexing import refill_empty  # imported by now, where it is needed
-
-        worker.filling = await refill_empty(parts.indexing, parts.log)
-    worker.start()
     try:
+        await _prepare(worker)
+        worker.start()
         yield worker
     finally:
         await worker.stop()
         if worker.failed.done():
             worker.failed.exception()  # looked at: the door that waits for it reports it
+
+
+async def _prepare(worker: Worker) -> None:
+    """What must be settled before the first entry is read."""
+    parts = worker.parts
+    if parts.ledger is not None:
+        await parts.ledger.rebuild(parts.log)
+    if parts.index_turn is not None:
+        worker.begin(parts.index_turn.run(worker.stopping))
+        if not await parts.index_turn.comes_within(worker.settings.kafka.session_timeout_s + JOINING_S):
+            raise SettingsError(
+                "another process writes an embedded index from this log, and each would get a part of the documents:"
+                " stop that one, or set indexer.url to a Qdrant server that they share"
+            )
+    if INDEX in parts.roles:
+        from infra.indexing import refill_empty  # imported by now, where it is needed
+
+        worker.filling = await refill_empty(parts.indexing, parts.log)

@@ -1,6 +1,7 @@
-"""Whose turn it is to emit: of several ledgers the one that holds the one partition of `dead`, in its own group."""
+"""What only one process may do: it is done by the one that holds the one partition of `dead`, in a group for it."""
 
 import asyncio
+from contextlib import suppress
 
 from folio.errors import Gone, LeaseLost, Transient
 from folio.log import Lease, Log, Offset, Reader
@@ -8,7 +9,10 @@ from folio.telemetry import log as logger
 from folio.topics import DEAD
 
 GROUP = "ledger-turn"
+INDEX_GROUP = "index-turn-"
+"""For one embedded index: the name of its generation follows."""
 LOOK_S = 1.0
+ASK_EVERY_S = 0.1
 BYTES_MAX = 1 << 20
 
 
@@ -20,8 +24,9 @@ class Turn:
     was numbered before the next ledger began, so the index takes the next ledger's as the newer.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, group: str = GROUP) -> None:
         self._log = log
+        self._group = group
         self._reader: Reader | None = None
         self._next: Offset = 0
 
@@ -29,11 +34,11 @@ class Turn:
         """Stay in line until `stop`."""
         while not stop.is_set():
             try:
-                async with self._log.reader((DEAD,), GROUP) as self._reader:
+                async with self._log.reader((DEAD,), self._group) as self._reader:
                     await self._stay(self._reader, stop)
             except Gone:  # retention went past where we stood: there is nothing here that we need
                 self._reader = None
-                await self._log.accept_gap(GROUP, DEAD)
+                await self._log.accept_gap(self._group, DEAD)
             finally:
                 self._reader = None
 
@@ -45,9 +50,18 @@ class Turn:
         try:
             await reader.commit({lease: self._next})
         except (LeaseLost, Transient) as error:
-            logger().warning("the turn to emit is not ours", why=str(error))
+            logger().warning("a turn is not ours any more", group=self._group, why=str(error))
             return False
         return True
+
+    async def comes_within(self, seconds: float) -> bool:
+        """Wait in line, for so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self.is_ours():  # a group that forms gives a lease and takes it once more
+                    await asyncio.sleep(ASK_EVERY_S)
+                return True
+        return False
 
     def _lease(self) -> Lease | None:
         held = self._reader.held() if self._reader is not None else ()

@@ -20,7 +20,7 @@ from infra.places import BLOBS_FOLDER, INCOMING, LEDGER_APART_FILE, LEDGER_FILE,
 from infra.quiet import Quiet
 from infra.roles import ALL, API, EMBED, INDEX, INGEST, LEDGER, OCR
 from infra.sqlite_log import SqliteLog
-from infra.turn import Turn
+from infra.turn import INDEX_GROUP, Turn
 from ingest.announced import announcing
 from ingest.fetch import Allowed, Fetcher
 from ingest.lanes import Backlog
@@ -53,6 +53,8 @@ class Parts:
     ledger: Ledger | None
     turn: Turn | None
     """Where several ledgers may be, and this process would emit."""
+    index_turn: Turn | None
+    """Where several processes may be, and this one has an embedded index."""
     ocr: "OcrStage | None"
     index: "Indexing | None"
     stages: tuple[Stage, ...]
@@ -108,6 +110,7 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
             ledger_file=ledger_file,
             ledger=ledger,
             turn=turn,
+            index_turn=_index_turn(settings, log, index) if INDEX in roles else None,
             ocr=ocr,
             index=index,
             stages=(*people_wait_for, *([ocr.verify] if ocr else [])),
@@ -141,6 +144,12 @@ async def _open_index(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -
     from infra.indexing import open_indexing
 
     return await stack.enter_async_context(open_indexing(settings, blobs))
+
+
+def _index_turn(settings: Settings, log: Log, index: "Indexing | None") -> Turn | None:
+    if index is None or not settings.kafka.servers or settings.indexer.url:
+        return None
+    return Turn(log, INDEX_GROUP + index.generation)
 
 
 def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Quiet) -> "OcrStage":
