@@ -310,7 +310,7 @@ def test_headings_have_the_level_that_they_came_with_or_their_label_s() -> None:
 
 def test_hostile_answers_take_no_time_to_speak_of() -> None:
     """Quadratic ones would take minutes; so would a table of a billion columns."""
-    size = 100_000
+    size = 40_000
     for said in (
         "<|" * size,
         "<|ref|>" * size,
@@ -332,7 +332,7 @@ def test_hostile_answers_take_no_time_to_speak_of() -> None:
     ):
         began = time.process_time()
         page = tidied(said)
-        assert time.process_time() - began < 20, said[:30]
+        assert time.process_time() - began < 10, said[:30]
         assert not TAG.search(page.markdown)
     assert "text_cut" in tidied("word " * 300_000).flags
 
