@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 Folio = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -52,6 +53,23 @@ def test_a_process_refuses_to_start_before_there_are_topics(folio: Folio, tmp_pa
     assert refused.returncode == 2
     assert "folio topics apply --yes" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_topic_that_takes_too_small_messages_is_refused_with_the_setting_to_change(
+    folio: Folio, kafka: str, tmp_path_factory
+) -> None:
+    prefix = f"small-{uuid.uuid4().hex[:8]}."
+    mine = {"FOLIO_KAFKA__PREFIX": prefix, "FOLIO_OCR__ENGINE": "scripted"}
+    assert folio("topics", "apply", "--yes", **mine).returncode == 0
+    smaller = ConfigResource(ConfigResourceType.TOPIC, f"{prefix}pages", {"max.message.bytes": "1000000"})
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.alter_configs([smaller])
+    admin.close()
+    refused = folio("run", "ocr", FOLIO_DATA=str(tmp_path_factory.mktemp("data")), **mine)
+    assert refused.returncode == 2
+    assert "1000000" in refused.stderr
+    assert "max.message.bytes" in refused.stderr
+    assert "max.message.bytes 1000000 -> 8388608" in folio("topics", "apply", "--yes", **mine).stdout
 
 
 def test_without_a_cluster_there_is_nothing_to_make(folio: Folio) -> None:
