@@ -138,11 +138,14 @@ class Choice:
     starts: Mapping[int, Offset]
     ends: Mapping[int, Offset]
     letters: Mapping[Position, DeadLetter]
+    newest: Mapping[str, Position]
+    """Of a compacted topic, where the newest entry of each document lies: what it replaced is as good as gone."""
 
     @classmethod
     async def of(cls, log: Log, asked: Asked, starts: Mapping[int, Offset], ends: Mapping[int, Offset]) -> "Choice":
         letters = await DeadLetters(log).open(asked.topic) if asked.dead else {}
-        return cls(asked, starts, ends, letters)
+        newest = await _newest(log, asked.source) if asked.source.cleanup == "compact" else {}
+        return cls(asked, starts, ends, letters, newest)
 
     def inside(self, entry: Entry) -> bool:
         at = entry.position
@@ -156,7 +159,18 @@ class Choice:
             and asked.doc in ("", doc)
             and asked.tenant in ("", doc.partition("/")[0])
             and (not asked.dead or entry.position in self.letters)
+            and self.newest.get(doc, entry.position) == entry.position
         )
+
+
+async def _newest(log: Log, topic: Topic) -> Mapping[str, Position]:
+    found: dict[str, tuple[int, Position]] = {}
+    async for entries in held(log, topic):
+        for entry in entries:
+            doc = doc_of_entry(entry)
+            if doc not in found or found[doc][0] <= entry.appended_ms:
+                found[doc] = (entry.appended_ms, entry.position)
+    return {doc: position for doc, (_, position) in found.items()}
 
 
 async def plan(
@@ -209,7 +223,7 @@ class Run:
         self._stage = stage
         self._told = told
         self._pace = Pace(replay.asked.rate)
-        self._choice = Choice(replay.asked, replay.starts, replay.ends, {})
+        self._choice = Choice(replay.asked, replay.starts, replay.ends, {}, {})
 
     async def run(self, stop: asyncio.Event) -> Replay:
         """Until all was read, or `stop`: then it can be run again, and goes on. Raises what its stage raises."""

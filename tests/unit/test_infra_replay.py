@@ -21,7 +21,7 @@ from folio.log import Entry, Log, Record
 from folio.outputs import Output
 from folio.records import Page
 from folio.stage import Stage
-from folio.topics import PAGES, TEXTS, Topic
+from folio.topics import PAGES, TEXTS, UPLOADS, Topic
 from infra.dead import DeadLetters, Which
 from infra.folder_blobs import FolderBlobs
 from infra.intake import Unknown
@@ -166,6 +166,18 @@ async def test_from_where_a_group_stands(log: Log, tmp_path: Path) -> None:
     assert (done.state, read) == ("done", keys(pages(2, start=7)))
     with pytest.raises(FolioError, match="never read"):
         await plan(log, Asked(topic="pages", group="nobody"))
+
+
+async def test_of_a_compacted_topic_only_the_newest_of_each_document_is_read(log: Log, tmp_path: Path) -> None:
+    """An announcement that its own upload has replaced would be fetched again, and make a new version."""
+    for n in range(3):
+        await log.append(UPLOADS, [Record(f"default/{doc}", f"{n}".encode()) for doc in ("a", "b")])
+        await asyncio.sleep(0.005)
+    asked = Asked(topic="uploads")
+    assert (await plan(log, asked)).records == 2
+    done, read = await replayed(log, tmp_path / "replays", asked)
+    assert (done.state, read) == ("done", ["default/a", "default/b"])
+    assert {entry.value for entry in await everything(log, TEXTS)} == {b"2"}
 
 
 async def test_a_plan_counts_and_changes_nothing(log: Log, tmp_path: Path) -> None:
