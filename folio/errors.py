@@ -96,7 +96,7 @@ _SENTENCES = {
     Cause.BLOBS_DOWN: "The store of files and pictures (blobs.url) does not answer; folio waits for it.",
     Cause.DISK_FULL: "The disk is full; nothing acknowledged is lost. Make space, folio goes on by itself.",
     Cause.QUOTA: "A quota is used up; folio waits.",
-    Cause.SCHEMA_INVALID: "The record is not what its topic promises: see docs/architecture.md.",
+    Cause.SCHEMA_INVALID: "The record is not what its topic promises: see docs/producing.md.",
     Cause.POLICY_DENIED: "A policy refused it.",
     Cause.FETCH_FAILED: "The announced address did not give the file: see the detail; folio dead redrive tries again.",
     Cause.HIDDEN_TEXT: "The page carries text that a reader cannot see.",
