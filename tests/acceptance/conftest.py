@@ -108,7 +108,9 @@ def running(desk: Desk) -> Iterator["subprocess.Popen[bytes]"]:
     process = desk.start("run", "--port", "0", "--json")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["port"] > 0
-    yield process
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+    try:
+        yield process
+    finally:  # a test that failed leaves nobody behind
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
