@@ -156,11 +156,11 @@ class FolderBlobs:
             if path.stat().st_mtime > before_s:
                 return False
             self._unfinished.mkdir(parents=True, exist_ok=True)
-            path.rename(aside)
-            if aside.stat().st_mtime > before_s:
-                aside.rename(path)
-                return False
             with effect("blobs.sweep"):
+                path.rename(aside)
+                if aside.stat().st_mtime > before_s:
+                    aside.rename(path)
+                    return False
                 aside.unlink()
             return True
 

@@ -182,6 +182,24 @@ class TestFolderBlobs:
         assert {blob.sha256 async for blob in folder.list()} == {kept, fresh, again}
         assert await folder.sweep({kept}, older_than_s=0) == 2
 
+    async def test_a_blob_that_another_process_puts_again_while_it_is_swept_stays(
+        self, folder: FolderBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sha256 = await folder.put(b"again")
+        async with folder.local(sha256) as path:
+            os.utime(path, (1, 1))
+        rename = Path.rename
+
+        def put_meanwhile(self: Path, target: Path) -> Path:
+            monkeypatch.undo()
+            os.utime(self)  # what a put of another process does to a blob that is there
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", put_meanwhile)
+        assert await folder.sweep(set(), older_than_s=3600) == 0
+        assert await folder.get(sha256) == b"again"
+        assert list((tmp_path / FOLDER_OF_UNFINISHED).iterdir()) == []
+
     async def test_what_a_crash_left_unfinished_is_no_blob_and_is_swept(
         self, folder: FolderBlobs, tmp_path: Path
     ) -> None:
