@@ -1,9 +1,11 @@
 """Preprocessing: what auto leaves alone and what it mends, and that every box finds its way back to the picture."""
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pypdfium2
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -12,6 +14,7 @@ from ocr_stage.plans import Plan, Step
 from ocr_stage.preprocess import cleaned, noise, prepared, shaped, softness, specks
 from ocr_stage.sheet import sheet, skew
 
+DOCUMENTS = Path(__file__).parents[2] / "examples" / "documents"
 FONT = ImageFont.load_default(20)
 AUTO = Plan.of("auto")
 MARK = (300, 500, 360, 560)
@@ -53,6 +56,15 @@ def test_a_clean_page_comes_out_as_it_came():
     assert done.steps == ()
     assert done.pixels is pixels
     assert done.transform.box((0.1, 0.2, 0.3, 0.4)).x0 == 0.1
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENTS.glob("*.pdf")), ids=lambda path: path.stem)
+def test_no_page_of_the_bundled_documents_is_touched(path):
+    """So none of them can be read worse than with preprocessing off."""
+    with pypdfium2.PdfDocument(path) as pdf:
+        for sheet in pdf:
+            picture = sheet.render(scale=1280 / max(sheet.get_size())).to_pil().convert("RGB")
+            assert prepared(np.asarray(picture), Plan.of("auto", levelled=True)).steps == ()
 
 
 def test_off_does_nothing_to_the_worst_page():
