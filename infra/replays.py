@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from folio.errors import FolioError
+from folio.errors import FolioError, Gone
 from folio.faults import effect
 from folio.log import Log
 from folio.stage import Stage
@@ -122,7 +122,8 @@ class Replays:
         except Exception as error:
             logger().error("replay failed", replay=replay.id, reason=str(error), kind=type(error).__name__)
             at = run.replay if run is not None else replay
-            self._told(at.model_copy(update={"state": "failed", "detail": str(error), "ended_ms": _now_ms()}))
+            gap = f" (folio replay --resume {replay.id} --accept-gap)" if isinstance(error, Gone) else ""
+            self._told(at.model_copy(update={"state": "failed", "detail": f"{error}{gap}", "ended_ms": _now_ms()}))
 
     def _told(self, replay: Replay) -> None:
         """News of one. That it was stopped meanwhile stays so."""

@@ -234,7 +234,7 @@ def take(
             if first > offset:
                 raise Gone(
                     f"topic {lane.topic}: {first - offset} entries were deleted because of their age before they were "
-                    "read. Rewind the group to go on, or keep the topic longer."
+                    f"read. folio replay --topic {lane.topic} --group NAME --accept-gap goes on with what is left"
                 )
             share = -(-(entries_max - len(found)) // (len(wants) - nth))
             reached[lane.id], bytes_max = _read_lane(
