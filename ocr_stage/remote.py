@@ -14,7 +14,7 @@ from folio.telemetry import log
 from ocr_stage.deepseek.asking import extra_args, repetition_arguments
 from ocr_stage.model import Ask, Finish, ModelOutput
 from ocr_stage.modes import Mode
-from ocr_stage.remote_http import Refused, Server
+from ocr_stage.remote_http import Refused, Server, Unanswered
 from ocr_stage.remote_stream import Listening
 from ocr_stage.remote_survey import COMPLETIONS, Abilities, chat, picture_url, said_of, survey
 
@@ -22,8 +22,8 @@ LOOK = "ocr_stage.remote_page:PageLook"
 EDGE_PIXELS = 4096
 """Longest edge that is sent: the largest mosaic of tiles has 3840."""
 LOOK_S = 60.0
-TRIES = 3
-"""A page that fails so often while others are read meanwhile is at fault itself."""
+TRIES = 6
+"""A page that was sent so often without an answer, while others were read meanwhile, is at fault itself."""
 REMEMBERED = 1000
 
 
@@ -97,7 +97,7 @@ class RemoteModel:
             raise Permanent(Cause.ENGINE_REFUSED, f"{self._server.url}: {refused}") from None
         except ValueError as error:
             raise Transient(Cause.ENGINE_DOWN, f"{self._server.url}: {error}") from None
-        except Transient as error:
+        except Unanswered as error:
             if self._stubborn.failed(page):
                 raise Permanent(
                     Cause.OCR_TIMEOUT, f"{TRIES} times, while other pages were read: {error.detail}"

@@ -48,6 +48,10 @@ class Refused(Exception):
         self.status = status
 
 
+class Unanswered(Transient):
+    """The request was sent and no whole answer came: what was asked may be the reason."""
+
+
 class Server:
     """`url` ends with the version (`http://host:8000/v1`). `lost` counts connections that ended before their answer.
 
@@ -98,10 +102,11 @@ class Server:
                 async with asyncio.timeout(seconds_max):
                     answer = await self._sent(method, path, body, hear)
             except TimeoutError:
-                raise self._failed(f"no whole answer in {seconds_max:g} s") from None
+                raise self._failed(f"no whole answer in {seconds_max:g} s", kind=Unanswered) from None
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 self.lost += isinstance(error, httpx.TransportError)
-                raise self._failed(f"{type(error).__name__}: {error}") from None
+                kind = Transient if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else Unanswered
+                raise self._failed(f"{type(error).__name__}: {error}", kind=kind) from None
             self._pause_s = 0.0
             return answer
 
@@ -132,15 +137,23 @@ class Server:
             return self._failed(f"{what} ({status} {words})")
         if 400 <= status < 500:
             return Refused(status, words)
-        after_s = 0.0 if status == httpx.codes.INTERNAL_SERVER_ERROR else None  # it may be one page that upsets it
-        return self._failed(f"{status} {words}", after_s=_retry_after_s(response) or after_s)
+        if status == httpx.codes.INTERNAL_SERVER_ERROR:  # one page may upset it: the others go on
+            return self._failed(f"{status} {words}", kind=Unanswered, after_s=_retry_after_s(response) or 0.0)
+        return self._failed(f"{status} {words}", after_s=_retry_after_s(response))
 
-    def _failed(self, what: str, *, cause: Cause = Cause.ENGINE_DOWN, after_s: float | None = None) -> Transient:
+    def _failed(
+        self,
+        what: str,
+        *,
+        cause: Cause = Cause.ENGINE_DOWN,
+        after_s: float | None = None,
+        kind: type[Transient] = Transient,
+    ) -> Transient:
         """Calls to come hold back: as long as the server asks for, else twice as long each time."""
         self._pause_s = min(max(PAUSE_S, 2 * self._pause_s), PAUSE_MAX_S)
         wait_s = self._pause_s if after_s is None else min(after_s, RETRY_AFTER_MAX_S)
         self._due_s = max(self._due_s, time.monotonic() + wait_s)
-        return Transient(cause, f"{self.url}: {what}")
+        return kind(cause, f"{self.url}: {what}")
 
 
 async def _heard(response: httpx.Response, hear: Callable[[Any], bool]) -> None:

@@ -15,8 +15,8 @@ from folio.errors import Cause, Permanent, Transient
 from ocr_stage.model import Ask, Finish
 from ocr_stage.modes import Mode, tokens
 from ocr_stage.prompts import prompt
-from ocr_stage.remote import RemoteModel, RemoteSettings, Stubborn
-from ocr_stage.remote_http import Server
+from ocr_stage.remote import TRIES, RemoteModel, RemoteSettings, Stubborn
+from ocr_stage.remote_http import Server, Unanswered
 from tests.http_faults import Proxy
 
 WORDS = 7
@@ -302,7 +302,19 @@ def test_a_page_that_fails_while_others_are_read_is_at_fault_and_a_dead_server_i
     stubborn = Stubborn()
     assert [stubborn.failed("a") for _ in range(10)] == [False] * 10  # nobody was read in between
     found = []
-    for _ in range(2):
+    for _ in range(TRIES - 1):
         stubborn.read("b")
         found.append(stubborn.failed("a"))
-    assert found == [False, True]
+    assert found == [*[False] * (TRIES - 2), True]
+
+
+@pytest.mark.parametrize(("fault", "is_blamed"), [("busy", False), ("broken", True), ("half", True), ("silent", True)])
+async def test_a_page_is_blamed_only_for_what_came_of_sending_it(fault: str, is_blamed: bool) -> None:
+    proxy = Scripted()
+    proxy.fault = lambda _: fault
+    async with proxy.running():
+        server = Server(proxy.url)
+        with pytest.raises(Transient) as raised:
+            await server.post("chat/completions", {"messages": []}, seconds_max=0.5 if fault == "silent" else 60)
+        assert isinstance(raised.value, Unanswered) is is_blamed
+        await server.close()
