@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
 from kafka import KafkaProducer, errors
@@ -18,9 +18,18 @@ from infra.kafka_cluster import (
     VALUE_BYTES_MAX,
     Cluster,
 )
+from infra.kafka_door import connected, plain_errors
 from infra.kafka_reader import KafkaReader
-from infra.kafka_topics import Topics, connected, plain_errors
+from infra.kafka_topics import Topics
 from infra.sending import Answer, Room, parts_of
+
+OF_THE_RECORD = (
+    errors.AuthorizationError,
+    errors.MessageSizeTooLargeError,
+    errors.RecordListTooLargeError,
+    errors.UnknownTopicOrPartitionError,
+)
+"""Refusals after which a producer is as good as before."""
 
 
 class KafkaLog(Topics):
@@ -33,6 +42,7 @@ class KafkaLog(Topics):
             self._producer = connected(KafkaProducer, cluster, **PRODUCER)
         self._sending = ThreadPoolExecutor(1, "kafka-append")
         self._room = Room(cluster.producer_bytes_max)
+        self._broken: KafkaProducer | None = None
         self._readers: set[KafkaReader] = set()
         self._known: set[str] = set()
 
@@ -79,19 +89,44 @@ class KafkaLog(Topics):
             self._readers.discard(reader)
 
     def _send(self, name: str, records: Sequence[Record], answer: Answer) -> None:
-        """On the appending thread, which keeps their order: the first record of a topic waits for metadata."""
+        """On the appending thread, which keeps their order."""
+        try:
+            producer = self._producing()
+        except Exception as error:
+            for index in range(len(records)):
+                answer.refused(index, error)
+            return
         for index, record in enumerate(records):
             headers = [(key, value.encode()) for key, value in record.headers.items()]
             try:
-                sent = self._producer.send(name, record.value, record.key.encode(), headers)
+                sent = producer.send(name, record.value, record.key.encode(), headers)
             except Exception as error:
                 answer.refused(index, error)
             else:
                 sent.add_callback(partial(answer.came, index))
-                sent.add_errback(partial(answer.refused, index))
+                sent.add_errback(partial(self._failed, producer, answer, index))
+
+    def _failed(self, producer: KafkaProducer, answer: Answer, index: int, error: Exception) -> None:
+        if not isinstance(error, OF_THE_RECORD):
+            self._broken = producer
+        answer.refused(index, error)
+
+    def _producing(self) -> KafkaProducer:
+        """One that gave a batch up is replaced: its library never sends to that partition again."""
+        if self._broken is self._producer:
+            _end(self._producer, wait_s=0)
+            self._producer = connected(KafkaProducer, self._cluster, **PRODUCER)
+        return self._producer
 
     def _close(self) -> None:
         self._sending.shutdown()
-        with suppress(errors.KafkaTimeoutError):
-            self._producer.close(timeout=ANSWER_S)
+        _end(self._producer, wait_s=ANSWER_S)
         super()._close()
+
+
+def _end(producer: KafkaProducer, *, wait_s: float) -> None:
+    try:
+        producer.close(timeout=wait_s)
+    except errors.KafkaTimeoutError:  # it would go on for ever
+        producer._sender.force_close()
+        producer._closed = True

@@ -33,7 +33,7 @@ from infra.kafka_cluster import (
     SILENT_S,
     Cluster,
 )
-from infra.kafka_topics import TAKEN, connected, translated
+from infra.kafka_door import TAKEN, connected, translated
 
 
 class KafkaReader:

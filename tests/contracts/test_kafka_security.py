@@ -10,7 +10,7 @@ from kafka.admin import ResourceType as On
 from folio.errors import FolioError, SettingsError
 from folio.log import Record
 from folio.topics import PAGES, UPLOADS
-from infra import kafka_topics
+from infra import kafka_door
 from infra.kafka_cluster import Cluster
 from infra.kafka_log import KafkaLog
 from tests.kafka_secured import PASSWORDS, Secured, secured
@@ -38,7 +38,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 @pytest.fixture
 async def reach(broker: Secured, monkeypatch: pytest.MonkeyPatch) -> Reach:
     """Ways to the broker, as the user `reader` unless told otherwise; its topics are there."""
-    monkeypatch.setattr(kafka_topics, "BOOTSTRAP_MS", 4000)
+    monkeypatch.setattr(kafka_door, "BOOTSTRAP_MS", 4000)
     async with KafkaLog.open(Cluster(servers=broker.plain, prefix=PREFIX, partitions=2)) as log:
         await log.apply(await log.plan())
 
