@@ -183,12 +183,14 @@ class KafkaReader:
         self._trouble = None
 
     def _say(self, error: Exception) -> None:
-        """Whoever reads hears it."""
+        """Whoever reads hears it; the log hears it once."""
+        before = str(self._trouble)
         if isinstance(error, errors.KafkaError):
             self._trouble = translated(error, self._cluster, f"reading {', '.join(self._topics)}")
         else:
             self._trouble = Transient(Cause.LOG_DOWN, f"the Kafka client failed: {error!r}")
-        lines().warning("kafka", group=self._group, error=str(self._trouble))
+        if str(self._trouble) != before:
+            lines().warning("kafka", group=self._group, error=str(self._trouble))
         self._tell()
 
     def _leave(self) -> None:
