@@ -43,6 +43,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return made
 
 
+@pytest.mark.timeout(300)
 def test_a_life_of_dead_letters_and_replays(desk: Desk, tmp_path: Path) -> None:
     with running(desk):
         listed = desk.ok("dead", "list")
@@ -82,19 +83,22 @@ def test_a_life_of_dead_letters_and_replays(desk: Desk, tmp_path: Path) -> None:
         assert desk.search("whales")[0]["document"] == "camera"
 
 
-def test_documents_and_uploads_without_a_running_owner(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+def test_uploads_without_a_running_owner_and_documents_with_one(tmp_path: Path) -> None:
     desk = desk_at(tmp_path, FOLIO_OCR__ENGINE="scripted")
     pdf = report_pdf(tmp_path / "a.pdf", pages=2, special={2: "The lighthouse was painted white."})
     desk.ok("add", str(pdf))
     before = desk.ok("status", "--json").json()["documents"][0]
-    for topic in ("uploads", "documents"):
-        done = desk.ok("replay", "--topic", topic, "--yes", "--json").json()
-        assert (done["state"], done["replayed"], done["failed"]) == ("done", 1, 0)
-    after = desk.ok("status", "--json").json()["documents"][0]
+    alone = desk.ok("replay", "--topic", "uploads", "--yes", "--json").json()
+    with running(desk):
+        served = desk.ok("replay", "--topic", "documents", "--yes", "--json").json()
+        after = desk.ok("status", "--json").json()["documents"][0]
+        assert "lighthouse" in desk.search("white lighthouse")[0]["text"]
+    assert [(one["state"], one["replayed"], one["failed"]) for one in (alone, served)] == [("done", 1, 0)] * 2
     assert (after["state"], after["chunks"], after["version"]) == ("searchable", before["chunks"], before["version"])
-    assert "lighthouse" in desk.search("white lighthouse")[0]["text"]
 
 
+@pytest.mark.timeout(300)
 def test_what_replay_refuses(tmp_path: Path) -> None:
     desk = desk_at(tmp_path, FOLIO_OCR__ENGINE="scripted")
     seeded(desk.data, b"folio:A page.")
