@@ -1,10 +1,10 @@
 """DeepSeek-OCR on a GPU: pages per second from Page records on a log to PageText on a log, beside stock vLLM.
 
-The real architecture with made-up weights (a checkpoint is written on the spot), A4 at 150 dpi as JPEG, a forced number
-of tokens a page, the n-gram guard on: speed is real, text is noise. Stock is `LLM.generate` with its own guard, fed with
-pictures that are decoded already; it and ours take turns, the median of the runs counts. Must reach: 5 times stock.
+The real architecture with made-up weights (a checkpoint is written on the spot), A4 at 150 dpi as JPEG, a forced
+number of tokens a page, the n-gram guard on: speed is real, text is noise. Stock is `LLM.generate` with its own guard,
+fed with pictures that are decoded already; it and ours take turns, the median counts. Must reach: 5 times stock.
 
-Parts (`--parts`): errors (our encoder against stock's), smoke (pages told apart, guard, cancelling), compare, memory
+Parts (`--parts`): smoke (pages told apart, guard, cancelling), compare, memory
 (fed from memory), guard (on and off in turn), modes (each mode, then mixed), decode (text only), small (memory capped).
 """
 
@@ -179,7 +179,8 @@ class Bench:
         self.note(
             "smoke",
             {
-                "pages": len(jobs), "different texts": len(set(alone)), "same in company": same, "bad": texts[len(jobs):],
+                "pages": len(jobs), "different texts": len(set(alone)), "same in company": same,
+                "bad": texts[len(jobs) :],
                 "cancelled": (await asyncio.gather(cancelled, return_exceptions=True))[0].__class__.__name__,
                 "slots free": self.model.feed.slots_free if self.model.feed else 0,
                 "slots": self.settings.slots, "tokens": [one.tokens for one in long], "gauges": self.model.gauges,

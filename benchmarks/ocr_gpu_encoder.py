@@ -58,11 +58,11 @@ def probe(model: Any) -> float:
     with torch.cuda.stream(stream):
         encoder.capture([(shape, count) for shape in timed for count in (1, 4, 8)])
         torch.cuda.synchronize()
-        say(captured=15, seconds=round(time.time() - began, 1), memory_gib=round(torch.cuda.memory_reserved() / 2**30, 2))
+        say(captured=15, seconds=round(time.time() - began, 1), gib=round(torch.cuda.memory_reserved() / 2**30, 2))
         for shape in timed:
             row = {}
             for count in (1, 4, 8):
-                graph, features = encoder._graphs[shape, count]
+                graph, _ = encoder._graphs[shape, count]
                 row[count] = round(milliseconds(graph.replay) / count, 2)
             say(canvas=shape.canvas, tiles=shape.tiles, graph_ms_a_page=row)
         tickets, pixels = some(Shape(1024, 6), (2, 3), 4)
@@ -131,7 +131,8 @@ def against_float(model: Any, encoder: Any) -> None:
         encoder._clip = lambda seen, table: (kept.append(seen), clip(seen, table))[1]
         encoder.forward(picture, picture.new_zeros(0, 640, 640, 3))
         encoder._clip = clip
-    say(sam_error_to_float32={"stock": round(relative(stock, truth), 4), "ours": round(relative(kept[0][0][0], truth), 4)})
+    errors = {"stock": relative(stock, truth), "ours": relative(kept[0][0][0], truth)}
+    say(sam_error_to_float32={name: round(error, 4) for name, error in errors.items()})
 
 
 def relative(one: Any, other: Any) -> float:

@@ -1,4 +1,4 @@
-"""What the GPU benchmark is made of: a checkpoint with the real architecture and no weights, pages, and a timer for gauges."""
+"""Of the GPU benchmark: a checkpoint with the real architecture and no weights, pages, and what gauges say."""
 
 import asyncio
 import io
@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
+BOS, EOS, PAD = (f"<\uff5c{name}\uff5c>" for name in ("begin▁of▁sentence", "end▁of▁sentence", "▁pad▁"))
 VOCABULARY = 129280
 SPECIAL_FROM = 128815
 SPECIAL = "<image> <|ref|> <|/ref|> <|det|> <|/det|> <|grounding|> <td> </td> <tr> </tr>".split()
@@ -27,7 +27,8 @@ LANGUAGE = {
     "torch_dtype": "bfloat16", "use_mla": False, "v_head_dim": 0, "vocab_size": VOCABULARY,
 }  # fmt: skip
 CONFIG = {
-    "architectures": ["DeepseekOCRForCausalLM"], "model_type": "deepseek_vl_v2", "candidate_resolutions": [[1024, 1024]],
+    "architectures": ["DeepseekOCRForCausalLM"], "model_type": "deepseek_vl_v2",
+    "candidate_resolutions": [[1024, 1024]],
     "global_view_pos": "head", "tile_tag": "2D", "torch_dtype": "bfloat16", "bos_token_id": 0, "eos_token_id": 1,
     "language_config": LANGUAGE,
     "projector_config": {"input_dim": 2048, "model_type": "mlp_projector", "n_embed": 1280, "projector_type": "linear"},
@@ -145,8 +146,10 @@ class Watched:
                 / max(1, last["encoded"] - first["encoded"]),
             }
         last = self.rows[-1][1]
-        found["encode_ms"] = (last["encode_ns"] - self.rows[0][1]["encode_ns"]) / 1e6 / max(
-            1, last["encoded"] - self.rows[0][1]["encoded"]
+        found["encode_ms"] = (
+            (last["encode_ns"] - self.rows[0][1]["encode_ns"])
+            / 1e6
+            / max(1, last["encoded"] - self.rows[0][1]["encoded"])
         )
         found["preemptions"] = last["preemptions"] - self.rows[0][1]["preemptions"]
         return {name: round(value, 2) for name, value in found.items()}

@@ -7,9 +7,10 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 os.environ["VLLM_PLUGINS"] = "none"
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 PROMPT = "<image>\n<|grounding|>Convert the document to markdown."
 
@@ -36,9 +37,7 @@ def main() -> None:
             temperature=0.0, max_tokens=asked["tokens"], ignore_eos=True, skip_special_tokens=False,
             extra_args=guard if asked["guard"] else None,
         )  # fmt: skip
-        inputs = [
-            {"prompt": PROMPT, "multi_modal_data": {"image": pictures[at % 32]}} for at in range(asked["pages"])
-        ]
+        inputs = [{"prompt": PROMPT, "multi_modal_data": {"image": pictures[at % 32]}} for at in range(asked["pages"])]
         began = time.time()
         outputs = llm.generate(inputs, params, use_tqdm=False)
         seconds = time.time() - began

@@ -60,9 +60,11 @@ def test_functions_are_short_flat_and_take_few_parameters(path: Path) -> None:
             len(arguments.args) + len(arguments.kwonlyargs) - (bool(arguments.args) and arguments.args[0].arg == "self")
         )
         where = f"{path.name}:{function.lineno} {function.name}"
-        is_command = any("command" in ast.unparse(decorator) for decorator in function.decorator_list)
+        decorators = {ast.unparse(decorator) for decorator in function.decorator_list}
+        is_command = any("command" in decorator for decorator in decorators)
+        is_kernel = "triton.jit" in decorators  # its strides and block sizes have no other way in
         assert body_lines(function) <= FUNCTION_LINES_MAX, where
-        assert count <= PARAMETERS_MAX or is_command, where
+        assert count <= PARAMETERS_MAX or is_command or is_kernel, where
         assert nesting(function) <= NESTING_MAX, where
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from folio.errors import FolioError
 
-SHARED_FOLDER = Path("/dev/shm")
+SHARED_FOLDER = Path("/dev/shm")  # noqa: S108 - memory, and each file in it has a random name and our rights only
 HEADER_BYTES = mmap.PAGESIZE
 GAUGES = 32
 SLOTS_MAX = HEADER_BYTES // 8 - GAUGES

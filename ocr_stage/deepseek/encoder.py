@@ -1,4 +1,4 @@
-"""The vision tower of DeepSeek-OCR (SAM-B, CLIP-L, projector) for groups of equal pages, from uint8 pixels, as CUDA graphs.
+"""The vision tower of DeepSeek-OCR (SAM-B, CLIP-L, projector) for groups of equal pages, from pixels, as CUDA graphs.
 
 The weights and the mathematics are vLLM's modules'; what differs is the order of the work:
 
@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 import triton
+from torch import Tensor
 from torch.nn import functional
 
 from ocr_stage.deepseek import kernels
 from ocr_stage.deepseek.tickets import Shape, Ticket, page_rows
 from ocr_stage.modes import TILE, TILES_MAX, Mode
 
-Tensor = torch.Tensor
 View = tuple[int, int, int]
 """(side in patches, how many of them, first row in the matrix of tokens)"""
 PIXELS = 16
@@ -94,7 +94,7 @@ class Encoder:
         """Record graphs, the largest first, so that the smaller ones find their memory in its pool."""
         pool = None
         stream = torch.cuda.current_stream()
-        for shape, count in sorted(wanted, key=lambda one: -one[1] * (one[0].canvas**2 + one[0].tiles * TILE**2)):
+        for shape, count in sorted(wanted, key=lambda one: -one[1] * (one[0].canvas ** 2 + one[0].tiles * TILE**2)):
             inputs = self._inputs(shape, count)
             with torch.inference_mode():
                 self.forward(*inputs)
@@ -141,7 +141,9 @@ class Encoder:
         x = functional.layer_norm(x, (x.shape[1],), norm.weight, norm.bias, norm.eps)
         return [self._shrink(x[base : base + n * side * side], n, side) for side, n, base in views]
 
-    def _attend(self, qkv: Tensor, block: Any, relative: dict[int, Tensor], views: Sequence[View], table: Any) -> Tensor:
+    def _attend(
+        self, qkv: Tensor, block: Any, relative: dict[int, Tensor], views: Sequence[View], table: Any
+    ) -> Tensor:
         out = torch.empty(qkv.shape[0], self.width, device=qkv.device, dtype=qkv.dtype)
         sizes = (qkv.shape[1], self.width, self.heads, block.attn.scale)
         if block.window_size:
@@ -263,12 +265,20 @@ def _clip_places(vision: Any, sides: Sequence[int], dtype: torch.dtype) -> tuple
 
 
 def _add_norm(x: Tensor, added: Tensor | None, norm: Any) -> Tensor:
-    """x += added, in place; returns its LayerNorm."""
+    """Add in place; returns the LayerNorm of the sum."""
     out = torch.empty_like(x)
     block = triton.next_power_of_2(x.shape[1])
     kernels.add_norm[(x.shape[0],)](
-        x, x if added is None else added, norm.weight, norm.bias, out, x.shape[1], norm.eps,
-        ADDS=added is not None, BLOCK=block, num_warps=4,
+        x,
+        x if added is None else added,
+        norm.weight,
+        norm.bias,
+        out,
+        x.shape[1],
+        norm.eps,
+        ADDS=added is not None,
+        BLOCK=block,
+        num_warps=4,
     )
     return out
 

@@ -24,6 +24,7 @@ from ocr_stage.deepseek.tickets import Ticket
 VERSIONS = ("0.26.0",)
 """Versions of vLLM whose code these changes were written against and tested with."""
 REPETITION_EVERY = 64
+URGENT = -5
 COLLECT_EVERY_STEPS = 5000
 
 
@@ -310,8 +311,8 @@ def _priority(config: FastConfig) -> None:
     class Urgent(stock):  # type: ignore[misc,valid-type]
         """What is captured now replays with this priority."""
 
-        def __new__(cls, device: Any = None, priority: int = -5, **kwargs: Any) -> Any:
-            return stock.__new__(stock, device=device, priority=-5, **kwargs)
+        def __new__(cls, device: Any = None, **kwargs: Any) -> Any:
+            return stock.__new__(stock, device=device, **{**kwargs, "priority": URGENT})
 
     def capture_model(self: Any, *args: Any, **kwargs: Any) -> Any:
         torch.cuda.synchronize()
@@ -321,7 +322,7 @@ def _priority(config: FastConfig) -> None:
         finally:
             torch.cuda.Stream = stock  # type: ignore[misc]
         torch.cuda.synchronize()
-        torch.cuda.set_stream(stock(priority=-5))
+        torch.cuda.set_stream(stock(priority=URGENT))
         return size
 
     GPUModelRunner.capture_model = capture_model

@@ -15,9 +15,7 @@ EDGE_PIXELS = 4096
 """Longest edge that is looked at: a mosaic has at most 3840."""
 GLANCE_PIXELS = 600
 """Ink is looked for in a smaller picture."""
-SLOT_BYTES = 3 * max(
-    max(mode.canvas for mode in Mode) ** 2, Mode.GUNDAM.canvas**2 + TILES_MAX * TILE**2
-)
+SLOT_BYTES = 3 * max(max(mode.canvas for mode in Mode) ** 2, Mode.GUNDAM.canvas**2 + TILES_MAX * TILE**2)
 
 
 class PageRenderer:

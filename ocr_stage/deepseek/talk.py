@@ -164,7 +164,7 @@ def _card_bytes() -> int:
 
 
 def _check_plugin() -> None:
-    """Without it vLLM's processes would take the stock model, and a page in any mode but Gundam would end the engine."""
+    """Without it vLLM takes the stock model, and a page in any mode but Gundam would end the engine."""
     from importlib.metadata import entry_points
 
     if not any(one.value.startswith("ocr_stage.deepseek.") for one in entry_points(group="vllm.general_plugins")):

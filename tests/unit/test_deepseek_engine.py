@@ -327,7 +327,7 @@ def test_a_cancelled_page_is_let_go_and_its_slot_with_it(ahead):
 def test_a_page_cancelled_while_it_is_encoded_leaves_no_embedding(ahead):
     ahead.add(Ticket(1, 1, 512, (1, 1)), "r1", 1)
     ahead.start()
-    wait_for(lambda: ahead.is_alive())
+    wait_for(ahead.is_alive)
     time.sleep(0.1)
     ahead.cancel("r1")
     ahead.encoder.go.set()

@@ -142,7 +142,11 @@ async def test_a_blank_page_says_so(feed):
 
 @pytest.mark.parametrize(
     ("image", "cause"),
-    [(b"no picture", Cause.CORRUPT), (png(picture())[:2000], Cause.CORRUPT), (png(Image.new("L", (20000, 200))), Cause.PIXEL_LIMIT)],
+    [
+        (b"no picture", Cause.CORRUPT),
+        (png(picture())[:2000], Cause.CORRUPT),
+        (png(Image.new("L", (20000, 200))), Cause.PIXEL_LIMIT),
+    ],
 )
 async def test_bad_pictures_end_with_their_cause_and_give_their_slot_back(feed, image, cause):
     with pytest.raises(Permanent) as failed:

@@ -116,6 +116,8 @@ def test_tokens_are_sent_once_with_the_end():
     assert kept == {"b": [9, 8]}
 
 
-@pytest.mark.parametrize(("version", "known"), [("0.26.0", True), ("0.26.0+cpu", True), ("0.26.1", False), ("0.33.0", False)])
+@pytest.mark.parametrize(
+    ("version", "known"), [("0.26.0", True), ("0.26.0+cpu", True), ("0.26.1", False), ("0.33.0", False)]
+)
 def test_only_versions_that_we_know_are_changed(version, known):
     assert fits(version) is known
