@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from ocr_stage.deepseek import kernels
 from ocr_stage.deepseek.tickets import Shape, Ticket, page_rows
-from ocr_stage.modes import TILE, TILES_MAX, Mode
+from ocr_stage.modes import TILE, TILES_MAX, Grid, Mode
 
 View = tuple[int, int, int]
 """(side in patches, how many of them, first row in the matrix of tokens)"""
@@ -61,7 +61,7 @@ class Encoder:
         self._clip_places, self._class = _clip_places(vision, sides, self.dtype)
         self._extra = torch.stack([model.image_newline, model.view_seperator]).to(self.dtype)
         self._tables: dict[tuple[Shape, int], dict[str, Tensor]] = {}
-        self._rows: dict[tuple[int, int, tuple[int, int]], Tensor] = {}
+        self._rows: dict[tuple[int, int, int, Grid], Tensor] = {}
         self._graphs: dict[tuple[Shape, int], tuple[torch.cuda.CUDAGraph, Tensor]] = {}
         most = self.groups[-1]
         self._canvas = torch.zeros(most * CANVASES[-1] ** 2 * 3, dtype=torch.uint8, device=self.device)
@@ -202,7 +202,7 @@ class Encoder:
         return self._tables[shape, count]
 
     def _page_rows(self, page: Ticket, index: int, count: int) -> Tensor:
-        key = (index, count, (page.canvas, *page.grid))
+        key = (index, count, page.canvas, page.grid)
         if key not in self._rows:
             self._rows[key] = torch.tensor(page_rows(page, index, count)).to(self.device)
         return self._rows[key]

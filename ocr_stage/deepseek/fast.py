@@ -46,7 +46,10 @@ class FastConfig:
         told = (additional or {}).get(CONFIG)
         if told is None:
             return None
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in told.items()
+        }
+        return cls(**values)
 
 
 class PageEncoder(Protocol):

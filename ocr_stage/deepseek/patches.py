@@ -316,11 +316,11 @@ def _priority(config: FastConfig) -> None:
 
     def capture_model(self: Any, *args: Any, **kwargs: Any) -> Any:
         torch.cuda.synchronize()
-        torch.cuda.Stream = Urgent  # type: ignore[misc]
+        torch.cuda.Stream = Urgent
         try:
             size = capture(self, *args, **kwargs)
         finally:
-            torch.cuda.Stream = stock  # type: ignore[misc]
+            torch.cuda.Stream = stock
         torch.cuda.synchronize()
         torch.cuda.set_stream(stock(priority=URGENT))
         return size
