@@ -35,6 +35,8 @@ PARTITIONS = 8
 RATIO_MIN = 0.8
 PAGES_PER_S_MIN = 300
 AT_ONCE = 64
+APPENDS = 256
+"""At once: more than the producer's byte budget lets through, so that it is what bounds ours."""
 COMMIT_EVERY_S = 0.1
 MIB = 1 << 20
 BROKER = Path(__file__).parent.parent / "infra" / "deploy" / "kafka" / "broker.sh"
@@ -200,8 +202,6 @@ def read_confluent(cluster: Cluster, pages: int) -> None:
 
 
 def write_ours(cluster: Cluster, pages: int) -> None:
-    """As many appends at once as a stage has outputs under way."""
-
     async def write() -> None:
         page = os.urandom(PAGE_BYTES)
         numbers = iter(range(pages))
@@ -211,9 +211,10 @@ def write_ours(cluster: Cluster, pages: int) -> None:
                 await log.append(PAGES, [Record(f"doc/{number}", page)])
 
         async with KafkaLog.open(cluster) as log:
-            await log.spans(PAGES)
+            await log.append(PAGES, [])  # it knows the topic, as the bare one does
+            await asyncio.to_thread(log._producer.partitions_for, cluster.prefix + PAGES.name)
             print(time.time(), flush=True)
-            await asyncio.gather(*(some(log) for _ in range(AT_ONCE)))
+            await asyncio.gather(*(some(log) for _ in range(APPENDS)))
 
     asyncio.run(write())
 
