@@ -33,6 +33,7 @@ class Topics:
         self._asking = ThreadPoolExecutor(1, "kafka-topics")
         self._admin: KafkaAdminClient | None = None
         self._fetcher: KafkaConsumer | None = None
+        self._met = False
 
     @classmethod
     @asynccontextmanager
@@ -120,7 +121,7 @@ class Topics:
                 with plain_errors(self._cluster, doing):
                     return question()
             except Transient as error:
-                if time.monotonic() > deadline or not isinstance(error.__cause__, PASSING):
+                if not self._met or time.monotonic() > deadline or not isinstance(error.__cause__, PASSING):
                     raise
                 self._forget()  # its knowledge of who coordinates which group never ages
                 time.sleep(0.2)
@@ -129,6 +130,7 @@ class Topics:
     def _client(self) -> KafkaAdminClient:
         if self._admin is None:
             self._admin = connected(KafkaAdminClient, self._cluster)
+            self._met = True
         return self._admin
 
     def _close(self) -> None:
