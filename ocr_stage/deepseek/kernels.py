@@ -64,10 +64,10 @@ def relative_kernel(
     qkv, table, out, base, count, stride, HEADS: tl.constexpr, P: tl.constexpr, BM: tl.constexpr, BP: tl.constexpr
 ):
     """out[m, h, :] = q[m, h] . table^T, table [P, 64]: the positions of rows, then of columns."""
-    m = tl.program_id(0) * BM + tl.arange(BM)
+    m = tl.program_id(0) * BM + tl.arange(0, BM)
     h = tl.program_id(1)
-    j = tl.program_id(2) * BP + tl.arange(BP)
-    d = tl.arange(64)
+    j = tl.program_id(2) * BP + tl.arange(0, BP)
+    d = tl.arange(0, 64)
     inside = m < count
     q = tl.load(qkv + (base + m).to(tl.int64)[:, None] * stride + h * 64 + d[None, :], mask=inside[:, None], other=0.0)
     r = tl.load(table + j[None, :] * 64 + d[:, None])
@@ -84,10 +84,10 @@ def grid_kernel(
     N: tl.constexpr = S * S
     view = tl.program_id(2)
     h = tl.program_id(1)
-    m = tl.program_id(0) * BM + tl.arange(BM)
+    m = tl.program_id(0) * BM + tl.arange(0, BM)
     m_in = m < N
-    d = tl.arange(64)
-    n = tl.arange(BN)
+    d = tl.arange(0, 64)
+    n = tl.arange(0, BN)
     first = base + view * N
     q_at = qkv + h * 64 + (first + m).to(tl.int64)[:, None] * stride + d[None, :]
     q = tl.load(q_at, mask=m_in[:, None], other=0.0)
@@ -139,8 +139,8 @@ def window_kernel(
     N: tl.constexpr = S * S
     w = tl.program_id(0)
     h = tl.program_id(1)
-    d = tl.arange(64)
-    n = tl.arange(BN)
+    d = tl.arange(0, 64)
+    n = tl.arange(0, BN)
     n_row = tl.load(windows + w * N + n, mask=n < N, other=-1)
     n_in = n_row >= 0
     n_at = tl.where(n_in, n_row, 0).to(tl.int64) * stride + h * 64
@@ -149,13 +149,13 @@ def window_kernel(
     v = tl.load(qkv + 2 * DIM + n_at[:, None] + d[None, :], mask=n_in[:, None], other=0.0)
     v = tl.where(n_in[:, None], v, tl.load(qkv_bias + 2 * DIM + h * 64 + d)[None, :])
     # bias[m, n] = down[m, n // S] + across[m, n % S], as one product with a constant 0/1 matrix: gathers took 1.7 x
-    j = tl.arange(32)
+    j = tl.arange(0, 32)
     column = tl.where(j < 16, j, P // 2 + j - 16)
     rows = (j[:, None] < 16) & (n[None, :] // S == j[:, None])
     columns = (j[:, None] >= 16) & (n[None, :] % S == j[:, None] - 16)
     chosen = (rows | columns).to(qkv.dtype.element_ty)
     for block in range((N + BM - 1) // BM):
-        m = block * BM + tl.arange(BM)
+        m = block * BM + tl.arange(0, BM)
         m_row = tl.load(windows + w * N + m, mask=m < N, other=-1)
         m_in = m_row >= 0
         m_at = tl.where(m_in, m_row, 0).to(tl.int64)
@@ -183,16 +183,16 @@ def plain_kernel(
     count = tl.load(lengths + sequence)
     if tl.program_id(0) * BM >= count:
         return
-    m = tl.program_id(0) * BM + tl.arange(BM)
+    m = tl.program_id(0) * BM + tl.arange(0, BM)
     m_in = m < count
-    d = tl.arange(64)
+    d = tl.arange(0, 64)
     q_at = qkv + h * 64 + (first + m).to(tl.int64)[:, None] * stride + d[None, :]
     q = tl.load(q_at, mask=m_in[:, None], other=0.0)
     top = tl.full([BM], -1e30, tl.float32)
     total = tl.zeros([BM], tl.float32)
     acc = tl.zeros([BM, 64], tl.float32)
     for start in range(count, BN):
-        n = start + tl.arange(BN)
+        n = start + tl.arange(0, BN)
         n_in = n < count
         offset = (first + n).to(tl.int64) * stride + h * 64
         k = tl.load(qkv + DIM + offset[None, :] + d[:, None], mask=n_in[None, :], other=0.0)
@@ -212,7 +212,7 @@ def plain_kernel(
 def add_norm(x, y, weight, bias, out, width, eps, ADDS: tl.constexpr, BLOCK: tl.constexpr):
     """Add y to x in place (where it adds), out = LayerNorm(x); one row a program."""
     row = tl.program_id(0).to(tl.int64) * width
-    d = tl.arange(BLOCK)
+    d = tl.arange(0, BLOCK)
     inside = d < width
     a = tl.load(x + row + d, mask=inside, other=0.0)
     if ADDS:
@@ -230,7 +230,7 @@ def add_norm(x, y, weight, bias, out, width, eps, ADDS: tl.constexpr, BLOCK: tl.
 @triton.jit
 def activate(x, count, QUICK: tl.constexpr, BLOCK: tl.constexpr):
     """GELU in place: x * sigmoid(1.702 x) where quick, else by the error function."""
-    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(BLOCK)
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
     f = tl.load(x + i, mask=inside, other=0.0).to(tl.float32)
     g = f / (1.0 + tl.exp2(-f * QUICK_LOG2E)) if QUICK else 0.5 * f * (1.0 + tl.erf(f * SQRT_HALF))
