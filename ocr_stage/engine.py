@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from folio.child import Child, ChildDied, Remote, RemoteError
 from folio.errors import Cause, CauseKind, Permanent, Transient
 from folio.records import Block, BlockKind, Box
 from ocr_stage.model import ModelOutput
@@ -72,6 +73,14 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+async def started(child: Child, what: str) -> Remote:
+    """The object in an engine's child process. One that cannot even start is away: that is no page's fault."""
+    try:
+        return await child.remote()
+    except (ChildDied, RemoteError) as error:
+        raise Transient(Cause.ENGINE_DOWN, f"{what} does not start: {error}") from error
 
 
 SCRIPT = b"folio:"

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError, cores
-from folio.errors import Cause, Permanent, Transient
+from folio.child import Child, ChildDied, ChildTimeout, Remote, cores
+from folio.errors import Cause, Permanent
 from folio.records import Block
-from ocr_stage.engine import Reading
+from ocr_stage.engine import Reading, started
 from ocr_stage.lanes import Window
 from ocr_stage.plans import AUTO, Plan
 
@@ -74,7 +74,7 @@ class RapidEngine:
             await child.close()
             self._pages[child] = 0
         self._pages[child] += 1
-        return await _started(child)
+        return await started(child, "RapidOCR")
 
     @asynccontextmanager
     async def _child(self) -> AsyncIterator[Child]:
@@ -84,14 +84,6 @@ class RapidEngine:
                 yield child
             finally:
                 self._free.append(child)
-
-
-async def _started(child: Child) -> Remote:
-    """An engine that cannot even start is away: that is not this page's fault."""
-    try:
-        return await child.remote()
-    except (ChildDied, RemoteError) as error:
-        raise Transient(Cause.ENGINE_DOWN, f"RapidOCR does not start: {error}") from error
 
 
 def _reading(answer: dict[str, Any]) -> Reading:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError
+from folio.child import Child, ChildDied, ChildTimeout
 from folio.errors import Cause, Permanent, Transient
 from folio.ids import sha256
 from folio.telemetry import log
 from ocr_stage.deepseek.asking import extra_args, repetition_arguments
+from ocr_stage.engine import started
 from ocr_stage.model import Ask, Finish, ModelOutput
 from ocr_stage.modes import Mode
 from ocr_stage.remote_http import Refused, Server, Unanswered
@@ -142,7 +143,7 @@ class RemoteModel:
     async def _looked(self, image: bytes) -> dict[str, Any]:
         child = await self._children.get()
         try:
-            remote = await _started(child)
+            remote = await started(child, "looking at pages")
             return dict(await remote.call("look", image, seconds_max=LOOK_S))
         except ChildTimeout:
             raise Permanent(Cause.RENDER_TIMEOUT, f"not decoded after {LOOK_S:g} s") from None
@@ -171,13 +172,6 @@ class Stubborn:
         while len(self._failed) > REMEMBERED:
             self._failed.popitem(last=False)
         return times >= TRIES and self._failed.pop(page) is not None
-
-
-async def _started(child: Child) -> Remote:
-    try:
-        return await child.remote()
-    except (ChildDied, RemoteError) as error:
-        raise Transient(Cause.ENGINE_DOWN, f"looking at pages does not start: {error}") from error
 
 
 def _tell(url: str, able: Abilities, *, deepseek: bool) -> None:

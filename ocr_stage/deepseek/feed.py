@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError
-from folio.errors import Cause, Permanent, Transient
+from folio.child import Child, ChildDied, ChildTimeout
+from folio.errors import Cause, Permanent
 from ocr_stage.deepseek.arena import Arena, Slots
 from ocr_stage.deepseek.render import SLOT_BYTES
 from ocr_stage.deepseek.tickets import Ticket
+from ocr_stage.engine import started
 from ocr_stage.modes import Mode
 
 FACTORY = "ocr_stage.deepseek.render:PageRenderer"
@@ -50,7 +51,7 @@ class Feed:
 
     async def warm(self) -> None:
         """Start all children. Raises Transient when one does not."""
-        await asyncio.gather(*(_started(child) for child in self._children))
+        await asyncio.gather(*(started(child, "drawing pages") for child in self._children))
 
     @asynccontextmanager
     async def drawn(self, image: bytes, mode: Mode) -> AsyncIterator[Drawn]:
@@ -80,7 +81,7 @@ class Feed:
         for _ in range(TRIES):
             child = await self._idle.get()
             try:
-                remote = await _started(child)
+                remote = await started(child, "drawing pages")
                 answer = await remote.call("render", image, slot, mode.value, seconds_max=self._page_seconds_max)
             except ChildTimeout:
                 raise Permanent(Cause.RENDER_TIMEOUT, f"not drawn after {self._page_seconds_max:g} s") from None
@@ -94,10 +95,3 @@ class Feed:
             ticket = Ticket(slot, next(self._tickets), mode.canvas, (across, down))
             return Drawn(ticket, blank=bool(answer["blank"]))
         raise Permanent(Cause.RENDER_CRASH, f"its process died {TRIES} times")
-
-
-async def _started(child: Child) -> Remote:
-    try:
-        return await child.remote()
-    except (ChildDied, RemoteError) as error:
-        raise Transient(Cause.ENGINE_DOWN, f"page renderers do not start: {error}") from error
