@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from folio.errors import Transient
 from folio.log import Entry, Lease, Log, Offset, Position, Reader, Record
 from folio.telemetry import log as logger
 from folio.topics import Topic
@@ -105,6 +106,10 @@ class Bounded:
             del self._open[lease]
             self._left[lease.partition] = self._ends[lease.partition]
 
+    def was_away(self) -> None:
+        """A log that does not answer is not quiet: what it still has comes when it is back."""
+        self._heard_s = time.monotonic()
+
     def _listen(self, entries: Sequence[Entry], held: frozenset[Lease]) -> None:
         """Quiet counts only while everything that is left is ours to read."""
         now = time.monotonic()
@@ -128,7 +133,11 @@ class BoundedReader:
 
     async def read(self, *, entries_max: int, bytes_max: int, wait_s: float) -> Sequence[Entry]:
         self._of.lost(self._reader.held())
-        found = await self._reader.read(entries_max=entries_max, bytes_max=bytes_max, wait_s=wait_s)
+        try:
+            found = await self._reader.read(entries_max=entries_max, bytes_max=bytes_max, wait_s=wait_s)
+        except Transient:
+            self._of.was_away()
+            raise
         return self._of.within(found, self._reader.held())
 
     def held(self) -> frozenset[Lease]:

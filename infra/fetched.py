@@ -124,11 +124,14 @@ class Fetched:
             return (held is not None, held.lease if held else None, dict(held.attempts) if held else {})
 
     def put(self, found: Iterable[tuple[Lane, Lease | None, Sequence[Entry]]]) -> None:
-        """Add what was fetched of each partition under this lease, unless it has been lost meanwhile."""
+        """Add what was fetched of each partition under this lease, unless it has been lost meanwhile.
+
+        Of one that came back nothing counts before `begin`: it is fetched again from there.
+        """
         with self._changed:
             for lane, lease, entries in found:
                 held = self._held.get(lane)
-                if held is not None and held.lease == lease:
+                if held is not None and held.lease == lease and held.following is not None:
                     held.entries.extend(entries)
                     self._bytes += sum(len(entry.value) for entry in entries)
             self._stirred_s = time.monotonic()
@@ -174,7 +177,8 @@ class Fetched:
     def committed(self, marks: Mapping[Lane, Mark]) -> None:
         with self._changed:
             for lane, mark in marks.items():
-                if held := self._held.get(lane):
+                held = self._held.get(lane)
+                if held is not None and held.following is not None:  # one that came back begins by itself
                     held.following, held.attempts = mark.following, mark.attempts
 
     def _drop(self, lane: Lane) -> None:

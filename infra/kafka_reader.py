@@ -123,9 +123,11 @@ class KafkaReader:
             time.sleep(AGAIN_S)  # the polling thread completes it; then the leases say whose this is
 
     def _put_on_record(self, marks: Mapping[Lane, Mark]) -> None:
-        consumer = self._consumer
-        if not marks or consumer is None:
+        if not marks:
             return
+        consumer = self._consumer
+        if consumer is None:  # it leaves, and the leases end with it
+            raise errors.RebalanceInProgressError("not a member now")
         due = {
             TopicPartition(*lane): OffsetAndMetadata(mark.following, packed(mark.following, mark.attempts), -1)
             for lane, mark in marks.items()
@@ -171,7 +173,8 @@ class KafkaReader:
         try:
             self._turn(consumer)
             if time.monotonic() - self._heard_s > QUIET_S:
-                consumer.end_offsets([self._any_lane], timeout_ms=int(PING_S * 1000))
+                ours = list(consumer.assignment()) or [self._any_lane]  # each has a leader of its own
+                consumer.end_offsets(ours, timeout_ms=int(PING_S * 1000))
                 self._hear()
         except errors.RetriableError as error:
             self._say(error)
@@ -253,9 +256,9 @@ class KafkaReader:
         if stable:
             self._stable_s = self._turned_s
         new = self._fetched.unknown()
-        self._begin(consumer, new)
         if old := {lane: found for lane, found in records.items() if lane not in new}:
-            self._put(old)
+            self._put(old)  # before anything that may fail: the client gives no record twice
+        self._begin(consumer, new)
         if full:
             self._fetched.wait_for_room(POLL_S)
 

@@ -147,3 +147,15 @@ async def test_an_answer_whose_asker_went_away_still_gives_its_room_back() -> No
     await asyncio.wait({waiting})
     answer.refused(0, ValueError("late"))
     assert len(left) == 1
+
+
+def test_what_was_fetched_of_a_partition_that_came_back_waits_for_where_it_begins() -> None:
+    fetched = holding(A)
+    before = lease_of(fetched, A)
+    marks, _ = fetched.marks([({}, {before: 4})])
+    fetched.lose([A])
+    fetched.gain(A, "pages", 6)
+    fetched.committed(marks)
+    put(fetched, A, 9)
+    assert fetched.unknown() == [A], "a commit under the lease before does not say where this one begins"
+    assert fetched.take(10, 1000) == []
