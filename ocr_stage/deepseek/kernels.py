@@ -191,7 +191,7 @@ def plain_kernel(
     top = tl.full([BM], -1e30, tl.float32)
     total = tl.zeros([BM], tl.float32)
     acc = tl.zeros([BM, 64], tl.float32)
-    for start in range(count, BN):
+    for start in range(0, count, BN):
         n = start + tl.arange(0, BN)
         n_in = n < count
         offset = (first + n).to(tl.int64) * stride + h * 64
