@@ -1,4 +1,4 @@
-"""The DeepSeek-OCR engine on vLLM 0.26; its port is `ocr_stage.engine.Engine`.
+"""The DeepSeek-OCR engine on vLLM 0.26; its port is `ocr_stage.model.Model`.
 
 Two halves that meet in three places, so that each can be read (and tested) alone. Importing this package, or
 `engine.py`, needs neither vLLM nor torch.
@@ -8,10 +8,13 @@ Two halves that meet in three places, so that each can be read (and tested) alon
   tensors of a mode, which a request names in `mm_processor_kwargs={"mode": "base"}`, and counts placeholders from
   them; `guard.py` (the n-gram rule as a tensor function, and the guard's history on the device) and `guard_v1.py`,
   `guard_v2.py` (stock-interface logits processors around it). `fast.py` (the arena's pages encoded ahead of the
-  scheduler, `encoder.py`, `kernels.py`) and `patches.py` (version-checked, else stock behaviour) plug into that class.
-- **in the worker's process**: `engine.py` (AsyncLLM behind the port), `feed.py` and `render.py` (pages drawn by child
-  processes), `arena.py` (pixels in shared memory), `asking.py` (a request's parameters, and the probe that shows at
-  the start that the guard is on).
+  scheduler by `encoder.py` and `kernels.py`; `waiting.py` says which go together, `streams.py` runs them beside
+  decoding) and `patches.py` (version-checked, else stock behaviour; `guard_runner.py` drives the guard) plug into
+  that class.
+- **in the worker's process**: `engine.py` (the model behind the port), `launch.py` (what vLLM is started with),
+  `talk.py` (vLLM itself, imported when it starts), `feed.py` and `render.py` (pages drawn by child processes),
+  `arena.py` (pixels in shared memory; `tickets.py` says what lies where), `asking.py` (a request's parameters, and
+  the probe that shows at the start that the guard is on).
 
 Where they meet:
 
