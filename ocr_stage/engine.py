@@ -75,6 +75,10 @@ class Engine(Protocol):
     async def close(self) -> None: ...
 
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Of an engine's child processes: there is one a core."""
+
+
 async def started(child: Child, what: str) -> Remote:
     """The object in an engine's child process. One that cannot even start is away: that is no page's fault."""
     try:

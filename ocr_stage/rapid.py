@@ -8,12 +8,11 @@ from typing import Any
 from folio.child import Child, ChildDied, ChildTimeout, Remote, cores
 from folio.errors import Cause, Permanent
 from folio.records import Block
-from ocr_stage.engine import Reading, started
+from ocr_stage.engine import ONE_THREAD, Reading, started
 from ocr_stage.lanes import Window
 from ocr_stage.plans import AUTO, Plan
 
 FACTORY = "ocr_stage.rapid_process:RapidReader"
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 PAGES_MAX = 500
 """After so many pages a child is replaced, two seconds in half an hour: what else grows in foreign code, ends there."""
 TRIES = 2
@@ -41,7 +40,7 @@ class RapidEngine:
         Plan.of(preprocess)
         self._page_seconds_max = page_seconds_max
         settings = {"edge_pixels": edge_pixels, "pixels_max": pixels_max, "layout": layout, "preprocess": preprocess}
-        self._children = [Child(FACTORY, settings, environment=ENVIRONMENT) for _ in range(processes or cores())]
+        self._children = [Child(FACTORY, settings, environment=ONE_THREAD) for _ in range(processes or cores())]
         self._pages = dict.fromkeys(self._children, 0)
         self._free = list(self._children)
         """The last one used is the first to be used again: the others may never have to start."""

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from folio.errors import Cause, Permanent
+from folio.inside import give_back
 from ocr_stage.ink import Drawn
 from ocr_stage.lines import Line, Region
 from ocr_stage.markdown import page_markdown
@@ -17,12 +18,13 @@ from ocr_stage.paper import Paper, Pixels
 from ocr_stage.picture import decoded, has_ink
 from ocr_stage.plans import Plan
 from ocr_stage.preprocess import cleaned, shaped
-from ocr_stage.recognition import Recognition, give_back, level
+from ocr_stage.recognition import Recognition, level
 from ocr_stage.regions import LayoutModel
 from ocr_stage.transform import Transform
 
 PAGES_A_TRIM = 4
-"""Memory is given back to the system every so many pages: it takes a tenth of a second."""
+"""Memory is given back to the system every so many pages, in a tenth of a second. Every line of text is a tensor of
+another size, and the holes that they leave in glibc's heap grew a child from 370 to 800 MB within 120 pages."""
 
 
 class RapidReader:

@@ -1,6 +1,5 @@
 """RapidOCR's three models, called one by one: where lines are, which way up they stand, and what they say."""
 
-import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -138,12 +137,3 @@ def _model(folder: Path, pattern: str) -> str:
     if not found:
         raise FileNotFoundError(f"no {pattern} in {folder}: install the rapidocr wheel that carries its models")
     return str(found[-1])
-
-
-def give_back() -> None:
-    """Return freed memory to the system. Every line of text is a tensor of another size, and the holes that they
-    leave in glibc's heap grew a child from 370 to 800 MB within 120 pages.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

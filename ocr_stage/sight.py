@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from folio.child import Child, ChildDied, ChildTimeout, RemoteError
 from folio.errors import Cause, Permanent, Transient
+from ocr_stage.engine import ONE_THREAD
 from ocr_stage.modes import Mode
 from ocr_stage.plans import OFF, Plan
 from ocr_stage.router import Features, Router
 from ocr_stage.transform import Transform
 
 FACTORY = "ocr_stage.sight_process:PageSight"
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 TRIES = 2
 
 
@@ -58,7 +58,7 @@ class ChildSight:
         self._router = router
         self._seconds_max = page_seconds_max
         settings = {"preprocess": preprocess, "pixels_max": pixels_max}
-        self._children = [Child(FACTORY, settings, environment=ENVIRONMENT) for _ in range(processes)]
+        self._children = [Child(FACTORY, settings, environment=ONE_THREAD) for _ in range(processes)]
         self._free: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
         for child in self._children:
             self._free.put_nowait(child)

@@ -11,11 +11,10 @@ from folio.errors import Cause, Permanent
 from ocr_stage.deepseek.arena import Arena, Slots
 from ocr_stage.deepseek.render import SLOT_BYTES
 from ocr_stage.deepseek.tickets import Ticket
-from ocr_stage.engine import started
+from ocr_stage.engine import ONE_THREAD, started
 from ocr_stage.modes import Mode
 
 FACTORY = "ocr_stage.deepseek.render:PageRenderer"
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 TRIES = 2
 """A page whose child died gets one more: the first may have been another's doing (memory, an operator)."""
 
@@ -37,7 +36,7 @@ class Feed:
         self._slots = Slots(self.arena)
         self._page_seconds_max = page_seconds_max
         settings = {"arena": str(self.arena.path), "slots": slots, "pixels_max": pixels_max}
-        self._children = [Child(FACTORY, settings, environment=ENVIRONMENT) for _ in range(processes)]
+        self._children = [Child(FACTORY, settings, environment=ONE_THREAD) for _ in range(processes)]
         self._idle: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
         for child in self._children:
             self._idle.put_nowait(child)
