@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -166,9 +166,10 @@ class FolderBlobs:
 
     def _sweep_unfinished(self, before_s: float) -> None:
         for path in self._unfinished.glob("*"):
-            if path not in self._writing and path.stat().st_mtime <= before_s:
-                with effect("blobs.sweep_unfinished"):
-                    path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # somebody has just finished it
+                if path not in self._writing and path.stat().st_mtime <= before_s:
+                    with effect("blobs.sweep_unfinished"):
+                        path.unlink(missing_ok=True)
 
 
 def _blobs_in(folder: Path) -> list[Blob]:

@@ -92,9 +92,10 @@ class KafkaLog(Topics):
         """On the appending thread, which keeps their order."""
         try:
             producer = self._producing()
-        except Exception as error:
+        except Exception as error:  # whatever it is: no record is to blame
+            away = error if isinstance(error, errors.KafkaError) else errors.KafkaConnectionError(repr(error))
             for index in range(len(records)):
-                answer.refused(index, error)
+                answer.refused(index, away)
             return
         for index, record in enumerate(records):
             headers = [(key, value.encode()) for key, value in record.headers.items()]

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from folio.errors import Gone, LeaseLost, Transient
+from folio.errors import FolioError, Gone, LeaseLost, Transient
 from folio.log import Lease, Log, Offset, Reader
 from folio.telemetry import log as logger
 from folio.topics import DEAD
@@ -28,7 +28,8 @@ class Turn:
         self._log = log
         self._group = group
         self._reader: Reader | None = None
-        self._next: Offset = 0
+        self._next: dict[Lease, Offset] = {}
+        """What the group reads next, by lease; what another member read before is told by the log."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Stay in line until `stop`."""
@@ -38,9 +39,10 @@ class Turn:
                     await self._stay(self._reader, stop)
             except Gone:  # retention went past where we stood: there is nothing here that we need
                 self._reader = None
-                await self._log.accept_gap(self._group, DEAD)
+                await self._pass_gap()
             finally:
                 self._reader = None
+                self._next.clear()
 
     async def is_ours(self) -> bool:
         """False too while the log does not answer."""
@@ -48,7 +50,7 @@ class Turn:
         if reader is None or lease is None:
             return False
         try:
-            await reader.commit({lease: self._next})
+            await reader.commit({lease: await self._following(lease)})
         except (LeaseLost, Transient) as error:
             logger().warning("a turn is not ours any more", group=self._group, why=str(error))
             return False
@@ -63,6 +65,20 @@ class Turn:
                 return True
         return False
 
+    async def _following(self, lease: Lease) -> Offset:
+        """A proof must not move the group back: retention would overtake it one day."""
+        if lease not in self._next:
+            stands = await self._log.committed(self._group, DEAD)
+            self._next.setdefault(lease, stands.get(lease.partition, 0))
+        return self._next[lease]
+
+    async def _pass_gap(self) -> None:
+        try:
+            await self._log.accept_gap(self._group, DEAD)
+        except FolioError as error:  # another member is in line now, or the log is away: looked at again
+            logger().warning("a gap is not passed yet", group=self._group, why=str(error))
+            await asyncio.sleep(LOOK_S)
+
     def _lease(self) -> Lease | None:
         held = self._reader.held() if self._reader is not None else ()
         return next((lease for lease in held if lease.partition == 0), None)
@@ -72,6 +88,7 @@ class Turn:
         while not stop.is_set():
             try:
                 for entry in await reader.read(entries_max=1000, bytes_max=BYTES_MAX, wait_s=LOOK_S):
-                    self._next = entry.position.offset + 1
+                    if entry.lease is not None:
+                        self._next[entry.lease] = entry.position.offset + 1
             except Transient:
                 await asyncio.sleep(LOOK_S)

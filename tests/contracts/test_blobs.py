@@ -211,6 +211,13 @@ class TestFolderBlobs:
         assert await folder.sweep(set(), older_than_s=3600) == 0
         assert not half.exists()
 
+    async def test_what_was_finished_while_the_sweep_looked_does_not_end_it(
+        self, folder: FolderBlobs, tmp_path: Path
+    ) -> None:
+        await folder.put(b"whole")
+        (tmp_path / FOLDER_OF_UNFINISHED / "gone").symlink_to(tmp_path / "nowhere")  # listed, and not there
+        assert await folder.sweep(set(), older_than_s=3600) == 0
+
     async def test_a_failed_put_leaves_nothing_behind(self, folder: FolderBlobs, tmp_path: Path) -> None:
         with pytest.raises(IsADirectoryError):
             await folder.put_file(tmp_path)

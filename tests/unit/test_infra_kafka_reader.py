@@ -1,17 +1,22 @@
-"""What the polling thread of a Kafka reader does when its client fails between two things, played turn by turn."""
+"""What a reader and a producer on Kafka do when their client fails between two things, played turn by turn."""
 
 import asyncio
 from collections import deque
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from kafka import TopicPartition, errors
 from kafka.structs import MemberState, OffsetAndMetadata
 
 from folio.errors import LeaseLost, Transient
+from folio.log import Record
 from folio.topics import PAGES
 from infra.kafka_cluster import Cluster
+from infra.kafka_door import plain_errors
+from infra.kafka_log import KafkaLog
 from infra.kafka_reader import KafkaReader
+from infra.sending import Answer
 
 NOWHERE = Cluster(servers="127.0.0.1:1", prefix="x.")
 OLD, NEW = TopicPartition("x.pages", 0), TopicPartition("x.pages", 1)
@@ -86,3 +91,17 @@ async def test_nothing_counts_as_committed_by_a_reader_that_is_leaving(monkeypat
     reader._leave()
     with pytest.raises(LeaseLost):
         await reader.commit({lease: 3})
+
+
+def test_a_producer_that_cannot_be_made_again_is_a_log_that_is_away_and_no_fault_of_a_record() -> None:
+    class Away(KafkaLog):
+        def __init__(self) -> None:
+            self._cluster = NOWHERE
+
+        def _producing(self) -> Any:
+            raise OSError("the network is unreachable")
+
+    answer = Answer(2, lambda _: None)
+    Away()._send("x.pages", [Record("k", b"1"), Record("k", b"2")], answer)
+    with pytest.raises(Transient, match="unreachable"), plain_errors(NOWHERE, "appending"):
+        answer.all.result(0)

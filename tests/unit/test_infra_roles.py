@@ -11,7 +11,7 @@ import pytest
 
 from console.health import alive, health, ready
 from console.listening import listen
-from folio.errors import LeaseLost, SettingsError
+from folio.errors import FolioError, LeaseLost, SettingsError
 from folio.log import Record
 from folio.settings import load
 from folio.topics import DEAD, TEXTS, UPLOADS
@@ -106,6 +106,48 @@ async def test_a_turn_whose_lease_the_log_refuses_is_not_ours() -> None:
     await until(turn.is_ours)
     log.refuses = True
     assert not await turn.is_ours()
+    stop.set()
+    await running
+
+
+async def test_a_proof_leaves_the_group_where_it_stands() -> None:
+    log = MemoryLog()
+    await log.append(DEAD, [Record("k", b"letter"), Record("k", b"letter")])
+    await log.rewind(GROUP, DEAD, 2)
+    turn, stop = Turn(log), asyncio.Event()
+    running = asyncio.create_task(turn.run(stop))
+    await until(turn.is_ours)
+    assert await log.committed(GROUP, DEAD) == {0: 2}, "else retention overtakes it one day, and nobody has the turn"
+    await log.append(DEAD, [Record("k", b"letter")])
+
+    async def moved() -> bool:
+        return await turn.is_ours() and await log.committed(GROUP, DEAD) == {0: 3}
+
+    await until(moved)
+    stop.set()
+    await running
+
+
+async def test_a_gap_that_cannot_be_passed_yet_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.turn.LOOK_S", 0.01)
+
+    class Busy(MemoryLog):
+        asked = 0
+
+        async def accept_gap(self, group: str, topic: Any) -> Any:
+            self.asked += 1
+            if self.asked == 1:
+                raise FolioError("group is being read")
+            return await super().accept_gap(group, topic)
+
+    log = Busy()
+    await log.append(DEAD, [Record("k", b"letter"), Record("k", b"letter")])
+    await log.rewind(GROUP, DEAD, 0)
+    log.forget(DEAD)
+    turn, stop = Turn(log), asyncio.Event()
+    running = asyncio.create_task(turn.run(stop))
+    await until(turn.is_ours)
+    assert log.asked == 2
     stop.set()
     await running
 
