@@ -58,7 +58,7 @@ faults: setup ## the long one: kill -9 at every fail point, and 200 random kills
 	@infra/deploy/kafka/broker.sh prepare || [ -z "$$CI" ]
 	@$(PY) -m pytest tests/faults -m faults --timeout 3600
 
-bench: setup ## every benchmark that needs no GPU, references beside ours
+bench: setup ## the short benchmarks that need no GPU and no test data, references beside ours
 	@for each in startup overhead first_page chunking_speed index_speed memory kafka_speed; do echo "== $$each"; $(PY) -m benchmarks.$$each || exit 1; done
 
 fix: setup ## format and mend what ruff can mend
