@@ -47,7 +47,7 @@ async def run_through(stage: Stage, log: Log) -> None:
     """Until the stage's group has committed all that its topics hold: joining a group takes its time on a broker."""
     stop = asyncio.Event()
     running = asyncio.create_task(StageLoop(stage, log).run(stop))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while any([await log.lag(stage.name, topic) for topic in stage.sources]):
             await asyncio.sleep(0.02)
             assert not running.done(), running.result()

@@ -19,7 +19,7 @@ from folio.settings import Settings, load
 from infra.kafka_cluster import Cluster
 from infra.kafka_topics import Topics
 
-READY_S_MAX = 60.0
+READY_S_MAX = 120.0
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Process:
     def stop(self) -> int:
         """SIGTERM; its exit code."""
         self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(60)
+        return self.popen.wait(120)
 
 
 @dataclass
@@ -116,7 +116,9 @@ class Site:
         process.ready = json.loads(line)
         return process
 
-    def folio(self, *arguments: str, data: str = "data", seconds_max: float = 90) -> "subprocess.CompletedProcess[str]":
+    def folio(
+        self, *arguments: str, data: str = "data", seconds_max: float = 180
+    ) -> "subprocess.CompletedProcess[str]":
         """A command of a person, against the process that serves the API in this folder."""
         return subprocess.run(
             [sys.executable, "-m", "console.cli", *arguments, "--data", str(self.folder / data)],
@@ -152,7 +154,7 @@ def site(servers: str, folder: Path, **more: str) -> Iterator[Site]:
         made.end()
 
 
-def until(true: Callable[[], bool], *, seconds_max: float = 60, every_s: float = 0.1) -> None:
+def until(true: Callable[[], bool], *, seconds_max: float = 120, every_s: float = 0.1) -> None:
     deadline = time.monotonic() + seconds_max
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"

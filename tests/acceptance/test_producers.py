@@ -27,7 +27,9 @@ from tests.unit.test_folio_client import picture
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "producers"
-SETTLED_S = 90
+SETTLED_S = 180
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass

@@ -23,7 +23,9 @@ def folio(kafka: str) -> Folio:
 
     def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "console.cli", *arguments]
-        return subprocess.run(command, env=clean | mine | more, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, env=clean | mine | more, capture_output=True, text=True, timeout=180, check=False
+        )
 
     return run
 

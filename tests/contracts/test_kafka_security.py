@@ -15,6 +15,8 @@ from infra.kafka_cluster import Cluster
 from infra.kafka_log import KafkaLog
 from tests.kafka_secured import PASSWORDS, Secured, secured
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for the broker
+
 PREFIX = "ours."
 OCR = (
     (On.TOPIC, PREFIX, May.READ),
@@ -38,7 +40,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 @pytest.fixture
 async def reach(broker: Secured, monkeypatch: pytest.MonkeyPatch) -> Reach:
     """Ways to the broker, as the user `reader` unless told otherwise; its topics are there."""
-    monkeypatch.setattr(kafka_door, "BOOTSTRAP_MS", 4000)
+    monkeypatch.setattr(kafka_door, "BOOTSTRAP_MS", 8000)
     async with KafkaLog.open(Cluster(servers=broker.plain, prefix=PREFIX, partitions=2)) as log:
         await log.apply(await log.plan())
 
@@ -55,7 +57,7 @@ async def goes_round(cluster: Cluster) -> None:
         await log.check()
         await log.append(PAGES, [Record("k", b"v")])
         async with log.reader([PAGES], "ocr") as reader:
-            entries = await reader.read(entries_max=1, bytes_max=1 << 20, wait_s=30)
+            entries = await reader.read(entries_max=1, bytes_max=1 << 20, wait_s=120)
             assert [entry.value for entry in entries] == [b"v"]
             await reader.commit({entry.lease: entry.position.offset + 1 for entry in entries if entry.lease})
         assert await log.lag("ocr", PAGES) == 0
@@ -103,7 +105,7 @@ async def test_a_missing_acl_on_the_group_stops_its_reader(reach: Reach, broker:
     broker.allow("nobody", [(On.TOPIC, f"{PREFIX}{PAGES.name}", May.READ)])
     async with KafkaLog.open(reach("nobody")) as log, log.reader([PAGES], "ocr") as reader:
         with pytest.raises(SettingsError, match="GroupAuthorizationFailed"):
-            await reader.read(entries_max=1, bytes_max=1 << 20, wait_s=30)
+            await reader.read(entries_max=1, bytes_max=1 << 20, wait_s=120)
 
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from infra.kafka_log import KafkaLog
 async def main(servers: str, prefix: str) -> None:
     async with KafkaLog.open(Cluster(servers=servers, prefix=prefix, session_timeout_s=6)) as log:
         async with log.reader([PAGES], "g") as reader:
-            [entry, *_] = await reader.read(entries_max=1, bytes_max=1 << 20, wait_s=60)
+            [entry, *_] = await reader.read(entries_max=1, bytes_max=1 << 20, wait_s=120)
             print("read", flush=True)
             await asyncio.to_thread(sys.stdin.readline)
             try:

@@ -27,7 +27,7 @@ from tests.processes import Process, Site
 WORKERS = (("ingest", 1), ("ocr", 1), ("ocr", 2), ("ledger", 1), ("ledger", 2), ("index", 1))
 """Role and number. The index process embeds and answers too: with the embedded index there is one."""
 SESSION_S = 6.0
-SETTLED_S_MAX = 180.0
+SETTLED_S_MAX = 300.0
 
 Worker = tuple[str, int]
 
@@ -150,7 +150,7 @@ async def everything(log: KafkaLog, topic: Topic) -> list[Entry]:
     """All entries that a topic keeps."""
     ends = {partition: end for partition, (first, end) in (await log.spans(topic)).items() if end > first}
     found: list[Entry] = []
-    async with asyncio.timeout(60), log.reader((topic,), None) as reader:
+    async with asyncio.timeout(180), log.reader((topic,), None) as reader:
         while any(end > 0 for end in ends.values()):
             for entry in await reader.read(entries_max=1000, bytes_max=1 << 26, wait_s=1.0):
                 found.append(entry)

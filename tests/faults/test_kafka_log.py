@@ -31,8 +31,9 @@ def own(tmp_path) -> Iterator[kafka_broker.Cluster]:
 
 
 @asynccontextmanager
-async def opened(servers: str, *, partitions: int = 2) -> AsyncIterator[KafkaLog]:
-    cluster = Cluster(servers=servers, prefix=f"f{uuid.uuid4().hex[:8]}.", partitions=partitions, session_timeout_s=6)
+async def opened(servers: str, *, partitions: int = 2, session_s: float = 6) -> AsyncIterator[KafkaLog]:
+    prefix = f"f{uuid.uuid4().hex[:8]}."
+    cluster = Cluster(servers=servers, prefix=prefix, partitions=partitions, session_timeout_s=session_s)
     async with KafkaLog.open(cluster) as log:
         await log.apply(await log.plan([PAGES]))
         yield log
@@ -152,7 +153,7 @@ async def test_a_member_that_was_frozen_past_its_session_commits_nothing_when_it
 
 
 async def test_members_share_partitions_and_what_a_leaver_did_not_commit_is_read_by_the_other(kafka: str) -> None:
-    async with opened(kafka, partitions=4) as log:
+    async with opened(kafka, partitions=4, session_s=30) as log:
         await log.append(PAGES, pages(40))
         values = {str(n).encode() for n in range(40)}
         async with log.reader([PAGES], "g") as stays:
@@ -172,7 +173,10 @@ async def test_members_share_partitions_and_what_a_leaver_did_not_commit_is_read
             assert len(stays.held()) == 4
 
 
-async def test_a_partition_that_retention_overtook_stops_loudly_and_the_others_go_on(kafka: str) -> None:
+async def test_a_partition_that_retention_overtook_stops_loudly_and_the_others_go_on(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.kafka_reader.CALM_S", 10)  # on a slow machine the others may take their time
     async with opened(kafka) as log:
         positions = await log.append(PAGES, pages(40))
         behind = positions[0].partition
@@ -190,7 +194,7 @@ async def test_a_partition_that_retention_overtook_stops_loudly_and_the_others_g
             entries = await read_values(reader, going_on)
             assert {entry.value for entry in entries} == going_on
             with pytest.raises(Gone, match=f"pages/{behind}: retention removed {len(lost)} entries"):
-                await reader.read(**ALL, wait_s=30)
+                await reader.read(**ALL, wait_s=LONG_S)
         assert await insist(lambda: log.accept_gap("g", PAGES)) == {behind: len(lost)}
         async with log.reader([PAGES], "g") as reader:
             await read_values(reader, {str(40 + n).encode() for n, at in enumerate(later) if at.partition == behind})

@@ -37,7 +37,7 @@ NOT_HERE = (
 )
 """Fail points of other logs and stores, of commands, of what is swept once an hour, and of a document emitted again
 without a change: other tests reach them."""
-UNREACHED_S_MAX = 60.0
+UNREACHED_S_MAX = 150.0
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ async def feed(world: World, log: KafkaLog, number: int) -> dict[str, int]:
     return {scanned: 2, digital: 1}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 async def test_every_fail_point_once(brisk: Cluster, tmp_path: Path) -> None:
     """Every process dies at each of its points in turn, all of them at once; then all is as if nothing had been."""
     async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
@@ -123,7 +123,7 @@ class Deaths:
         return self._world.folder / f"{worker[0]}-{point.replace(':', '-')}"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_a_few_random_kills(brisk: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     await kills(brisk, tmp_path, KILLS_EVERY_DAY, session_s=2.0, capsys=capsys)
 
@@ -167,7 +167,7 @@ async def duplicates(log: KafkaLog) -> int:
     return len(texts) - len({(text.doc, text.version, text.page) for text in texts})
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_member_that_froze_past_its_session_does_no_harm(brisk: Cluster, tmp_path: Path) -> None:
     put_in: dict[str, int] = {}
     async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
@@ -211,7 +211,7 @@ async def test_joining_and_leaving_every_two_seconds(brisk: Cluster, tmp_path: P
         await audited_with_deleted(here, log, put_in, deleted=number)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_every_record_three_times_and_shuffled(brisk: Cluster, tmp_path: Path) -> None:
     """As a producer that retries, a log that redelivers and a careless operator would have it, on every topic."""
     chance = random.Random(3)
@@ -232,7 +232,7 @@ async def test_every_record_three_times_and_shuffled(brisk: Cluster, tmp_path: P
         await audited(here, log, put_in | {"last": 1})
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_pages_that_kill_the_process_are_found_and_given_up(brisk: Cluster, tmp_path: Path) -> None:
     async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
         here.start_all()

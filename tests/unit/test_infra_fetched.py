@@ -130,12 +130,12 @@ async def test_room_is_waited_for_and_what_is_larger_than_all_of_it_goes_alone()
     await asyncio.sleep(0.01)
     assert not waiting.done()
     await asyncio.to_thread(leave, None)
-    leave_alone = await asyncio.wait_for(waiting, 5)
+    leave_alone = await asyncio.wait_for(waiting, 30)
     blocked = asyncio.create_task(room.enter(1))
     await asyncio.sleep(0.01)
     assert not blocked.done()
     leave_alone(None)
-    await asyncio.wait_for(blocked, 5)
+    await asyncio.wait_for(blocked, 30)
 
 
 async def test_an_answer_whose_asker_went_away_still_gives_its_room_back() -> None:

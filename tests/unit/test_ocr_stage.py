@@ -14,7 +14,7 @@ from folio.errors import Cause, FolioError, Gone, Permanent, Transient
 from folio.ids import Doc, sha256, version_at
 from folio.log import Entry, Position
 from folio.records import Page, PageText, Source, Upload
-from ocr_stage.engine import ScriptedEngine
+from ocr_stage.engine import Reading, ScriptedEngine
 from ocr_stage.stage import OcrStage
 from ocr_stage.versions import Versions
 
@@ -102,7 +102,7 @@ async def outputs_of(stage: OcrStage, entry: Entry) -> tuple[list[PageText], Fol
 
 
 async def until(condition) -> None:
-    for _ in range(2000):
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.005)
@@ -207,14 +207,14 @@ async def test_a_reading_is_let_go_when_its_version_is_cancelled(stage, engine):
     running = asyncio.create_task(outputs_of(stage, page_entry(b"folio!hang", version=7007)))
     await until(lambda: engine.reads)
     log.entries += [upload_entry(7), Entry(Position("uploads", 0, 8), "x", b"not JSON", {}, 8)]
-    await asyncio.sleep(0.05)
+    await until(lambda: log.read_to == 2)
     assert not running.done()
     log.entries.append(upload_entry(9, cancelled=True))
-    [text], error = await asyncio.wait_for(running, 2)
+    [text], error = await asyncio.wait_for(running, 30)
     assert (text.status, text.cause) == ("failed", Cause.CANCELLED)
     assert error is None
     stop.set()
-    await asyncio.wait_for(following, 2)
+    await asyncio.wait_for(following, 30)
 
 
 async def test_following_goes_on_when_the_log_was_away(stage):
@@ -260,20 +260,40 @@ async def test_bytes_without_a_script_are_read_the_same_every_time(engine):
     assert first.markdown == again.markdown != other.markdown
 
 
+class Held:
+    """Reads a page when the test lets it, in the order in which they came."""
+
+    name = "held"
+
+    def __init__(self) -> None:
+        self.began: list[bytes] = []
+        self.go = asyncio.Semaphore(0)
+
+    async def read(self, image: bytes) -> Reading:
+        self.began.append(image)
+        await self.go.acquire()
+        return Reading(markdown="read")
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
 async def test_a_page_of_the_fast_lane_passes_those_in_bulk(blobs):
-    engine = ScriptedEngine(seconds=0.05)
+    engine = Held()
     stage = OcrStage(engine, blobs, keep_images=False, pages_at_once=4)
-    finished: list[int] = []
 
     async def read(number: int, topic: str) -> None:
-        entry = page_entry(b"folio:x", page=number)
+        entry = page_entry(topic.encode(), page=number)
         await outputs_of(stage, replace(entry, position=Position(topic, 0, number)))
-        finished.append(number)
 
-    bulk = [asyncio.create_task(read(number, "pages.bulk")) for number in range(1, 13)]
-    await until(lambda: engine.reads == 3)
-    await asyncio.sleep(0.01)
-    assert engine.reads == 3, "a quarter of the window is never bulk's"
-    await asyncio.gather(*(read(number, "pages") for number in (100, 101)))
-    assert len([number for number in finished if number < 100]) <= 6
-    await asyncio.gather(*bulk)
+    reading = [asyncio.create_task(read(number, "pages.bulk")) for number in range(1, 13)]
+    await until(lambda: len(engine.began) == 3)
+    reading += [asyncio.create_task(read(number, "pages")) for number in (100, 101)]
+    await until(lambda: len(engine.began) == 4)
+    assert engine.began == [b"pages.bulk"] * 3 + [b"pages"], "a quarter of the window is never bulk's"
+    engine.go.release()
+    await until(lambda: len(engine.began) == 5)
+    assert engine.began[4] == b"pages", "before those in bulk that came before it"
+    for _ in reading:
+        engine.go.release()
+    await asyncio.gather(*reading)
