@@ -87,8 +87,7 @@ class Turn:
         """Reading is what keeps a member's place; what is read is the ledger stage's business."""
         while not stop.is_set():
             try:
-                for entry in await reader.read(entries_max=1000, bytes_max=BYTES_MAX, wait_s=LOOK_S):
-                    if entry.lease is not None:
-                        self._next[entry.lease] = entry.position.offset + 1
+                entries = await reader.read(entries_max=1000, bytes_max=BYTES_MAX, wait_s=LOOK_S)
+                self._next.update({entry.lease: entry.position.offset + 1 for entry in entries if entry.lease})
             except Transient:
                 await asyncio.sleep(LOOK_S)
