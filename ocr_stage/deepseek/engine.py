@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from folio.batching import looked_at
 from folio.child import cores
 from folio.errors import Cause, FolioError, Permanent, StageStopped, Transient
 from folio.telemetry import log
@@ -85,7 +86,7 @@ class DeepSeekModel:
         self._open_talk = talk or _vllm
         self._feed: Feed | None = None
         self._talk: Talk | None = None
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[None] | None = None
         self._places = asyncio.Semaphore(settings.pages_at_once)
         self._ids = itertools.count(1)
         self._dead = ""
@@ -116,12 +117,10 @@ class DeepSeekModel:
         )
 
     async def close(self) -> None:
-        async with self._starting:
-            talk, self._talk, feed, self._feed = self._talk, None, self._feed, None
-            if talk is not None:
-                await asyncio.to_thread(talk.engine.shutdown)
-            if feed is not None:
-                await feed.close()
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
+        talk, self._talk, feed, self._feed = self._talk, None, self._feed, None
+        await _end(feed, talk)
 
     @property
     def gauges(self) -> dict[str, int]:
@@ -136,37 +135,39 @@ class DeepSeekModel:
         if self._dead:
             raise StageStopped(self._dead)
         if self._talk is None or self._feed is None:
-            async with self._starting:
-                if self._talk is None or self._feed is None:
-                    await self._start()
+            if self._starting is None or self._starting.done():
+                self._starting = asyncio.create_task(self._start())
+                self._starting.add_done_callback(looked_at)
+            await asyncio.shield(self._starting)  # the page may be cancelled: the others wait for the same engine
         assert self._feed is not None
         assert self._talk is not None
         return self._feed, self._talk
 
     async def _start(self) -> None:
+        """Leaves nothing behind when it fails, on the card least of all. No page is to blame for that."""
         began = time.monotonic()
-        self._feed = feed = Feed(
+        feed = Feed(
             processes=self.settings.renderers or max(1, cores() - 2),
             slots=self.settings.slots,
             pixels_max=self._pixels_max,
             page_seconds_max=self._page_seconds_max,
         )
+        talk, warmed = await asyncio.gather(
+            asyncio.to_thread(self._open_talk, self.settings, feed.arena), feed.warm(), return_exceptions=True
+        )
         try:
-            talk, _ = await asyncio.gather(asyncio.to_thread(self._open_talk, self.settings, feed.arena), feed.warm())
-        except FolioError:
-            await self._abandon()
+            if isinstance(talk, BaseException):
+                raise talk
+            if warmed is not None:
+                raise warmed
+            await self._try_out(feed, talk)
+        except BaseException as error:
+            await _end(feed, None if isinstance(talk, BaseException) else talk)
+            if isinstance(error, Exception) and (isinstance(error, Permanent) or not isinstance(error, FolioError)):
+                raise Transient(Cause.ENGINE_DOWN, f"vLLM does not start: {error}") from error
             raise
-        except Exception as error:
-            await self._abandon()
-            raise Transient(Cause.ENGINE_DOWN, f"vLLM does not start: {error}") from error
-        await self._try_out(feed, talk)
-        self._talk = talk
+        self._feed, self._talk = feed, talk
         log().info("engine ready", engine=NAME, seconds=round(time.monotonic() - began, 1))
-
-    async def _abandon(self) -> None:
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            await feed.close()
 
     async def _try_out(self, feed: Feed, talk: Talk) -> None:
         """The first page pays for what is compiled and captured; and a guard that is off must be seen now."""
@@ -199,6 +200,13 @@ class DeepSeekModel:
                 self._dead = f"the engine's process has died ({error}): nothing was committed, start this worker again"
                 raise StageStopped(self._dead) from error
             raise
+
+
+async def _end(feed: Feed | None, talk: Talk | None) -> None:
+    if talk is not None:
+        await asyncio.to_thread(talk.engine.shutdown)
+    if feed is not None:
+        await feed.close()
 
 
 def _vllm(settings: EngineSettings, arena: Arena) -> Talk:

@@ -177,6 +177,27 @@ async def test_an_engine_that_does_not_start_is_away_and_leaves_nothing():
     await model.close()
 
 
+@pytest.mark.parametrize("fails", [Permanent(Cause.RENDER_TIMEOUT), ValueError("vLLM is not what it was")])
+async def test_a_start_whose_first_page_fails_is_no_pages_fault_and_leaves_nothing(fails):
+    async with World(fails=fails) as world:
+        with pytest.raises(Transient):
+            await world.model.ask(page(COLOURS[0]), Ask(mode=Mode.TINY))
+        assert world.stand.closed
+        assert not world.stand.arena.path.exists()
+
+
+async def test_a_page_cancelled_while_the_engine_starts_leaves_one_engine_for_the_others():
+    async with World(reads=False) as world:
+        first = asyncio.create_task(world.model.ask(page(COLOURS[0]), Ask(mode=Mode.TINY)))
+        await until(lambda: world.stand and world.stand.running)
+        first.cancel()
+        await asyncio.wait({first})
+        second = asyncio.create_task(world.model.ask(page(COLOURS[1]), Ask(mode=Mode.TINY)))
+        world.stand.reads.set()
+        assert (await second).text == str(COLOURS[1])
+        assert world.starts == 1
+
+
 async def test_a_dead_engine_stops_the_stage():
     """StageStopped ends the loop with nothing committed; whoever comes later hears the same."""
     async with World() as world:
