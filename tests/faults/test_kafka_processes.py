@@ -34,6 +34,8 @@ NOT_HERE = (
     "blobs.put",
     "blobs.sweep",
     "ledger.blob",
+    "ledger.bodies",
+    "indexer.mark_seen",
 )
 """Fail points of other logs and stores, of commands, of what is swept once an hour, and of a document emitted again
 without a change: other tests reach them."""
@@ -167,6 +169,7 @@ async def duplicates(log: KafkaLog) -> int:
     return len(texts) - len({(text.doc, text.version, text.page) for text in texts})
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 async def test_a_member_that_froze_past_its_session_does_no_harm(brisk: Cluster, tmp_path: Path) -> None:
     put_in: dict[str, int] = {}
@@ -211,6 +214,7 @@ async def test_joining_and_leaving_every_two_seconds(brisk: Cluster, tmp_path: P
         await audited_with_deleted(here, log, put_in, deleted=number)
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 async def test_every_record_three_times_and_shuffled(brisk: Cluster, tmp_path: Path) -> None:
     """As a producer that retries, a log that redelivers and a careless operator would have it, on every topic."""
@@ -232,6 +236,7 @@ async def test_every_record_three_times_and_shuffled(brisk: Cluster, tmp_path: P
         await audited(here, log, put_in | {"last": 1})
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 async def test_pages_that_kill_the_process_are_found_and_given_up(brisk: Cluster, tmp_path: Path) -> None:
     async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
