@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from folio.errors import Transient
 from folio.log import Log
 from folio.stage import Stage
 
@@ -30,8 +31,10 @@ class Quiet:
         return False
 
     async def _busy(self) -> bool:
-        for stage in self.stages:
-            for topic in stage.sources:
-                if await self._log.lag(stage.name, topic):
+        try:
+            for group, topic in [(stage.name, topic) for stage in self.stages for topic in stage.sources]:
+                if await self._log.lag(group, topic):
                     return True
+        except Transient:  # a log that is away: nobody knows
+            return True
         return False

@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from folio.errors import FolioError
+from folio.errors import FolioError, Transient
 from folio.log import Entry, Log, Offset, Position, Record
 from folio.outputs import Output
 from folio.records import DeadLetter
@@ -257,7 +257,8 @@ class Run:
                 task.cancel()
             await asyncio.wait({looping, telling, *waiting})
         looping.result()
-        await self._count()
+        with suppress(Transient):
+            await self._count()
 
     async def _begin(self, topic: Topic) -> Mapping[int, Offset]:
         """Where its own group stands; at first that is where the stretch begins."""
@@ -291,7 +292,8 @@ class Run:
     async def _tell(self) -> None:
         while True:
             await asyncio.sleep(NEWS_S)
-            await self._count()
+            with suppress(Transient):  # the log is away: the loop waits for it, and so do the news
+                await self._count()
             self._told(self.replay)
 
     async def _count(self) -> None:

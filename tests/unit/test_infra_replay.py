@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from folio import topics
-from folio.errors import Cause, FolioError, Permanent
+from folio.errors import Cause, FolioError, Permanent, Transient
 from folio.ids import Doc
 from folio.log import Entry, Log, Record
 from folio.outputs import Output
@@ -298,6 +298,29 @@ async def test_one_that_was_stopped_goes_on_where_it_was(log: Log, tmp_path: Pat
         await last.resume(replay.id)
     with pytest.raises(Unknown):
         last.one("nobody")
+
+
+async def test_a_log_that_is_away_for_a_moment_ends_neither_a_replay_nor_its_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.replay.NEWS_S", 0.01)
+
+    class Away(MemoryLog):
+        asked = 0
+
+        async def committed(self, group: str, topic: Topic):
+            self.asked += 1
+            if self.asked > 2:  # what it begins with is there; news and the last count are not
+                raise Transient(Cause.LOG_DOWN, "no broker answers")
+            return await super().committed(group, topic)
+
+    log = Away()
+    await log.append(PAGES, pages(20))
+    of = replays(log, tmp_path / "replays")
+    done = await ended(of, await of.begin(Asked(topic="pages", rate=100)))
+    assert (done.state, done.replayed) == ("done", 20)
+    assert log.asked > 4, "the news went on"
+    await of.close()
 
 
 async def test_retention_that_overtakes_it_is_loud_and_can_be_accepted(tmp_path: Path) -> None:
