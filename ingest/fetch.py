@@ -6,9 +6,9 @@ is an address like any other.
 """
 
 import asyncio
+import errno
 import http.client
 import ipaddress
-import shutil
 import socket
 import ssl
 import tempfile
@@ -21,7 +21,7 @@ from threading import Timer
 from typing import IO, Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from folio.errors import Cause, Permanent, SettingsError
+from folio.errors import Cause, Permanent, SettingsError, Transient
 
 CONNECT_S = 10.0
 SILENT_S = 30.0
@@ -32,6 +32,7 @@ URL_CHARS_MAX = 4096
 PORTS = {"http": 80, "https": 443}
 OBJECT_STORES = ("s3", "gs", "az")
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -90,13 +91,20 @@ class Fetcher:
 
     @asynccontextmanager
     async def fetched(self, address: str) -> AsyncIterator[Path]:
-        """The file for as long as the context lasts. Raises Permanent: policy_denied, fetch_failed or too_large."""
+        """The file for as long as the context lasts. Raises Permanent: policy_denied, fetch_failed or too_large.
+
+        A full disk of ours is Transient(disk_full): no producer is to blame for it.
+        """
         self.allowed.check(address)
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix=self.prefix, buffering=0) as file:
             for tries_left in reversed(range(TRIES)):
                 try:
                     await asyncio.to_thread(self._fetch, address, file)
                     break
+                except OSError as error:
+                    if error.errno not in FULL:
+                        raise
+                    raise Transient(Cause.DISK_FULL, f"{self.folder}: no space left") from error
                 except _Again as error:
                     if not tries_left:
                         raise Permanent(Cause.FETCH_FAILED, f"{shown(address)}: {error}") from None
@@ -125,8 +133,11 @@ class Fetcher:
                 raise Permanent(Cause.FETCH_FAILED, f"{path}: not a file")
             with real.open("rb") as source:
                 self._room_for(real.stat().st_size)
-                shutil.copyfileobj(source, file, PART_BYTES)
+                while part := source.read(PART_BYTES):
+                    _write(file, part)
         except OSError as error:
+            if error.errno in FULL:
+                raise
             raise Permanent(Cause.FETCH_FAILED, f"{path}: {error.strerror}") from None
 
     def _take_http(self, address: str, file: IO[bytes], until_s: float) -> None:
@@ -153,7 +164,7 @@ class Fetcher:
                 taken += len(part)
                 self._room_for(taken)
                 self._in_time(until_s)
-                file.write(part)
+                _write(file, part)
             self._in_time(until_s)  # a connection that was cut looks like one that has ended
         except (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
             raise _Again(f"broken off: {error or type(error).__name__}") from None
@@ -195,6 +206,13 @@ def _inner(address: IpAddress) -> IpAddress:
 
 class _Again(Exception):
     """It may work the next time."""
+
+
+def _write(file: IO[bytes], part: bytes) -> None:
+    """All of it: a file without a buffer may take less, as on a disk that is nearly full."""
+    left = memoryview(part)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _parts(response: http.client.HTTPResponse) -> Iterator[bytes]:

@@ -1,6 +1,8 @@
 """Files by address: what is fetched, what is refused, and that no way round leads where the settings do not allow."""
 
 import asyncio
+import errno
+import io
 import ipaddress
 import os
 import socket
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from folio.errors import Cause, Permanent, SettingsError
+from folio.errors import Cause, Permanent, SettingsError, Transient
 from folio.ids import Doc, sha256
 from folio.log import Entry, Position, Record
 from folio.outputs import Output
@@ -24,7 +26,7 @@ from folio.topics import TEXTS, UPLOADS
 from infra.folder_blobs import FolderBlobs
 from ingest import fetch
 from ingest.announced import announcing
-from ingest.fetch import Allowed, Fetcher
+from ingest.fetch import Allowed, Fetcher, _write
 
 BODY = b"%PDF-1.7 what lies there " * 1000
 DOC = Doc("default/far.pdf")
@@ -112,7 +114,7 @@ def served() -> Iterator[str]:
 
 
 def fetcher(tmp_path: Path, *allow: str, **more: object) -> Fetcher:
-    facts: dict = {"bytes_max": 1 << 20, "folder": tmp_path, "seconds_max": 20.0}
+    facts: dict = {"bytes_max": 1 << 20, "folder": tmp_path, "seconds_max": 60.0}
     return Fetcher(allowed=Allowed(allow), **(facts | more))
 
 
@@ -175,6 +177,32 @@ async def test_what_does_not_come_is_fetch_failed(served: str, tmp_path: Path) -
 async def test_a_server_that_recovers_is_asked_again(served: str, tmp_path: Path) -> None:
     Answers.failing = 2
     assert await got(fetcher(tmp_path, f"{served}/files/"), f"{served}/files/weak") == BODY
+
+
+@pytest.mark.parametrize("scheme", ["file", "http"])
+async def test_a_full_disk_of_ours_is_waited_for(
+    served: str, scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: object, part: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ingest.fetch._write", full)
+    (tmp_path / "a.pdf").write_bytes(BODY)
+    place = tmp_path.as_uri() if scheme == "file" else f"{served}/files"
+    name = "a.pdf" if scheme == "file" else "report.pdf"
+    with pytest.raises(Transient) as raised:
+        await got(fetcher(tmp_path, f"{place}/"), f"{place}/{name}")
+    assert raised.value.cause is Cause.DISK_FULL
+
+
+def test_a_file_that_takes_a_little_at_a_time_gets_all_of_it() -> None:
+    class Little(io.BytesIO):
+        def write(self, part: object) -> int:
+            return super().write(memoryview(part)[:3])
+
+    file = Little()
+    _write(file, BODY)
+    assert file.getvalue() == BODY
 
 
 async def test_neither_size_nor_time_is_without_end(served: str, tmp_path: Path) -> None:
