@@ -131,14 +131,19 @@ class Producer:
         pending: set[asyncio.Task[Position]] = set()
         last: bytes | None = None
         count = 0
-        for image in images:
-            if last is not None:
-                pending.add(self._begin(last, document, count, version=version, headers=headers))
-                pending = await self._kept_within(pending, len(image))
-            last, count = image, count + 1
-        if last is None:
-            raise NotSent(f"{document!r}: it has no pages")
-        await asyncio.gather(*pending)
+        try:
+            for image in images:
+                if last is not None:
+                    pending.add(self._begin(last, document, count, version=version, headers=headers))
+                    pending = await self._kept_within(pending, len(image))
+                last, count = image, count + 1
+            if last is None:
+                raise NotSent(f"{document!r}: it has no pages")
+            await asyncio.gather(*pending)
+        finally:  # one that failed, or a caller that gave up: nothing is sent behind its back
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
         await self.send_page(last, document, count, version=version, page_count=count, headers=headers)
         return count
 

@@ -151,6 +151,16 @@ async def test_what_is_under_way_stays_within_the_budget_and_each_is_told() -> N
     assert Figures().pages_per_s == 0
 
 
+async def test_a_document_of_which_one_page_is_refused_sends_nothing_behind_its_callers_back() -> None:
+    log = Away()
+    log.slow_s = 60.0
+    producer = Producer(log)
+    with pytest.raises(NotSent, match="page 3"):
+        async with asyncio.timeout(30):
+            await producer.send_document("book", [picture(), picture(), b"", picture()])
+    assert producer.figures.under_way_bytes == 0
+
+
 async def test_one_page_larger_than_the_budget_goes_alone() -> None:
     log = Away()
     assert await Producer(log, bytes_max=1).send_document("book", [picture(n) for n in range(5)]) == 5
