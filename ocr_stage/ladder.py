@@ -8,6 +8,7 @@ keeps the text that was won, without its loops. A model that is away is nobody's
 import asyncio
 import re
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -156,13 +157,15 @@ class Ladder:
     async def _climbed(
         self, rung: Rung, image: bytes, page: Sighted, ask: Ask, attempt: Attempt
     ) -> tuple[Ask, Attempt]:
-        """What is asked from now on, and what came of it."""
-        if rung is Rung.HALVES:
-            return ask, await self._halved(page, ask, attempt)
-        if rung is Rung.ENGINE:
-            return ask, await self._by_other(image, attempt)
-        ask = _changed(rung, ask)
-        return ask, await self._asked(page, ask)
+        """What is asked from now on, and what came of it. A rung that is refused leaves all as it was."""
+        with suppress(Permanent):
+            if rung is Rung.HALVES:
+                return ask, await self._halved(page, ask, attempt)
+            if rung is Rung.ENGINE:
+                return ask, await self._by_other(image, attempt)
+            changed = _changed(rung, ask)
+            return changed, await self._asked(page, changed)
+        return ask, attempt
 
     async def _asked(self, page: Sighted, ask: Ask) -> Attempt:
         try:
@@ -189,10 +192,7 @@ class Ladder:
     async def _by_other(self, image: bytes, attempt: Attempt) -> Attempt:
         if self._other is None:
             return attempt
-        try:
-            reading = await self._other.read(image)
-        except Permanent:
-            return attempt
+        reading = await self._other.read(image)
         return Attempt(replace(reading, engine=self._other.name))
 
 

@@ -171,6 +171,14 @@ async def test_a_model_with_one_mode_is_not_asked_in_another():
     assert not any("mode" in rung for rung in error.reading.rungs)
 
 
+async def test_a_rung_that_is_refused_loses_nothing_and_the_next_is_tried():
+    refused = Permanent(Cause.ENGINE_REFUSED, "no such mode here")
+    reading = await ladder(ScriptedModel((LOOP, Finish.REPETITION), LOOP, refused, GOOD)).read(b"page")
+    assert reading.markdown == GOOD
+    page = await failed(ladder(ScriptedModel((CUT, Finish.LENGTH), refused)), b"one|two")
+    assert (page.cause, page.reading.markdown) == (Cause.OCR_TRUNCATED, CUT)
+
+
 async def test_rungs_that_a_model_cannot_climb_are_left_out():
     model = ScriptedModel(LOOP)
     error = await failed(ladder(model, rungs=frozenset({Rung.TEMPERATURE})))
