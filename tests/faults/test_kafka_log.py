@@ -15,7 +15,7 @@ import pytest
 from folio.errors import Cause, Gone, LeaseLost, Transient
 from folio.log import Record
 from folio.topics import DEAD, PAGES
-from infra.kafka_cluster import Cluster
+from infra.kafka_cluster import CONSUMER, Cluster
 from infra.kafka_log import KafkaLog
 from tests import kafka_broker
 
@@ -208,3 +208,18 @@ async def test_a_topic_that_is_missing_is_waited_for_and_said(kafka: str) -> Non
         await log.append(PAGES, pages(1))  # the others are not held up
         await log.apply(await log.plan([DEAD]))
         await insist(lambda: log.append(DEAD, pages(1)))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(180)
+async def test_a_page_that_takes_longer_than_a_poll_may_is_committed_all_the_same(kafka: str, monkeypatch) -> None:
+    """The thread polls on while the work goes on, so the group never does without us."""
+    monkeypatch.setitem(CONSUMER, "max_poll_interval_ms", 7_000)
+    async with opened(kafka) as log, log.reader([PAGES], "slow") as reader:
+        await log.append(PAGES, pages(2))
+        entries = await read_values(reader, {b"0", b"1"})
+        leases = reader.held()
+        await asyncio.sleep(20)
+        assert reader.held() == leases
+        await reader.commit(ends(entries))
+        assert await log.lag("slow", PAGES) == 0

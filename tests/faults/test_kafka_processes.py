@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import signal
 import statistics
 import time
 from collections import deque
@@ -247,3 +248,21 @@ async def test_pages_that_kill_the_process_are_found_and_given_up(brisk: Cluster
         letters = [DeadLetter.decode(entry.value) for entry in await everything(log, topics.DEAD)]
         assert {letter.page for letter in letters} == {3}
         await audited(here, log, {"poison": 4, "innocent": 4}, failed=1)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+async def test_a_broker_that_refuses_everything_for_30_s_and_one_that_dies(brisk: Cluster, tmp_path: Path) -> None:
+    """Nothing can be appended or committed; then the broker is killed and started again. Nobody has to be told."""
+    put_in: dict[str, int] = {}
+    async with world(brisk.servers, tmp_path) as (here, log):
+        here.start_all()
+        put_in |= await feed(here, log, 0)
+        os.kill(brisk.pid(), signal.SIGSTOP)
+        await asyncio.sleep(30.0)
+        os.kill(brisk.pid(), signal.SIGCONT)
+        await here.settled(len(put_in) + 1)
+        put_in |= await feed(here, log, 1)
+        await asyncio.to_thread(brisk.kill)
+        await asyncio.to_thread(brisk.start)
+        await audited_with_deleted(here, log, put_in, deleted=2)
