@@ -24,8 +24,12 @@ from tests.memory_log import MemoryLog
 
 IN = Topic("in", 3600)
 OUT = Topic("out", 3600)
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # tracebacks are most of the time
 QUICK = {"backoff_s": (0.001, 0.01), "commit_every_s": 0.002, "grace_s": 0.2}
+
+
+@pytest.fixture(autouse=True)
+def _silent(_lines_as_they_come) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # tracebacks are most of the time
 
 
 async def copy(entry: Entry) -> AsyncGenerator[Output, None]:
