@@ -42,17 +42,11 @@ $(VLLM_STAMP): requirements-vllm.lock pyproject.toml | $(STAMP)
 run: setup ## the example documents through the whole pipeline, a cited answer, then serve (ONCE=1: end after the answer)
 	@$(VENV)/bin/folio demo $(if $(ONCE),,--serve)
 
-test: setup ## the everyday tests; those on the real vLLM beside them where make vllm was run, and always in CI
+test: setup ## the everyday tests; those on the real vLLM too where make vllm was run, and always in CI
+	@if [ -n "$$CI" ] || [ -e $(VLLM_STAMP) ]; then $(MAKE) --no-print-directory vllm && $(VLLM)/bin/python -m pytest tests/vllm; \
+	 else echo "tests/vllm: not run, vLLM is not here (make vllm installs it, 6 GB)"; fi
 	@infra/deploy/kafka/broker.sh prepare || [ -z "$$CI" ]
-	@if [ -n "$$CI" ] || [ -e $(VLLM_STAMP) ]; then \
-	   $(MAKE) --no-print-directory vllm || exit 1; \
-	   (nice -n 5 $(VLLM)/bin/python -m pytest tests/vllm >$(VLLM)/tests.log 2>&1; code=$$?; cat $(VLLM)/tests.log; exit $$code) & beside=$$!; \
-	 else \
-	   echo "tests/vllm: not run, vLLM is not here (make vllm installs it, 6 GB)"; true & beside=$$!; \
-	 fi; \
-	 $(PY) -m pytest -m "not faults" --ignore tests/vllm; code=$$?; \
-	 wait $$beside || { echo "tests/vllm: failed, see above"; exit 1; }; \
-	 exit $$code
+	@$(PY) -m pytest -m "not faults" --ignore tests/vllm
 
 check: setup ## ruff, mypy strict, the import contracts
 	@$(VENV)/bin/ruff format --check --quiet .

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -93,12 +93,12 @@ class World:
         self.site.end()
         self.up.clear()
 
-    async def settled(self, documents: int, *, within_s: float = SETTLED_S_MAX) -> None:
-        """Wait until the ledger of the API's process has this many documents, all of them done."""
+    async def settled(self, documents: Collection[str], *, within_s: float = SETTLED_S_MAX) -> None:
+        """Wait until the ledger of the API's process knows these documents, and whatever it knows is done."""
         deadline = time.monotonic() + within_s
         while True:
             found = self.statuses()
-            if len(found) >= documents and not any(status.unfinished for status in found):
+            if {*documents} <= {one.document for one in found} and not any(one.unfinished for one in found):
                 return
             self.revive()
             assert time.monotonic() < deadline, "\n".join(f"{one.document}: {one.state}" for one in found)
@@ -190,8 +190,10 @@ def pages_by_state(world: World) -> Counter[str]:
 
 async def audited(world: World, log: KafkaLog, documents: Mapping[str, int], *, failed: int = 0) -> None:
     """Every page is in one terminal state, and in the index once; nothing else is there. Ends the processes."""
-    await world.settled(len(documents))
-    assert pages_by_state(world) == Counter(ok=sum(documents.values()) - failed, failed=failed) - Counter()
+    await world.settled(documents)
+    states = pages_by_state(world)
+    others = [f"{one.document}: {one.state}, {one.pages_ok}" for one in world.statuses() if one.pages_ok]
+    assert states == Counter(ok=sum(documents.values()) - failed, failed=failed) - Counter(), (states, others)
     assert await committed_is_done(world, log) > 0
     for worker in list(world.up):
         assert world.stop(*worker) == 0, worker
