@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from folio.errors import FolioError
-from ocr_stage.deepseek.render import SLOT_BYTES
 from ocr_stage.modes import Mode
 
 MIB = 1 << 20
@@ -134,7 +133,3 @@ def graph_sizes(settings: EngineSettings) -> list[int]:
     if max(sizes) < settings.sequences:
         raise FolioError("the largest CUDA graph is smaller than the largest batch: a defect of folio")
     return sizes
-
-
-def arena_bytes(settings: EngineSettings) -> int:
-    return settings.slots * SLOT_BYTES

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ocr_stage.deepseek.arena import Arena
-from ocr_stage.modes import ALONE, PADDING, TILE, TILES_MAX, Grid, Mode, View, view
+from ocr_stage.modes import ALONE, PADDING, TILE, TILES_MAX, Mode, View, view
 from ocr_stage.picture import has_ink, upright
 
 EDGE_PIXELS = 4096
@@ -54,12 +54,6 @@ def draw(picture: Image.Image, seen: View, into: Any) -> None:
         tile = into[at : at + 3 * TILE**2].reshape(TILE, TILE, 3)
         tile[:] = mosaic[top:bottom, left:right]
         at += 3 * TILE**2
-
-
-def pixel_bytes(canvas: int, grid: Grid) -> int:
-    """Of what `draw` writes."""
-    tiles = 0 if grid == ALONE else grid[0] * grid[1]
-    return 3 * (canvas**2 + tiles * TILE**2)
 
 
 def _glance(picture: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -93,12 +93,18 @@ class World:
         self.site.end()
         self.up.clear()
 
-    async def settled(self, documents: Collection[str], *, within_s: float = SETTLED_S_MAX) -> None:
-        """Wait until the ledger of the API's process knows these documents, and whatever it knows is done."""
+    async def settled(self, documents: Mapping[str, int], *, within_s: float = SETTLED_S_MAX) -> None:
+        """Wait until the ledger of the API's process knows these documents and all it knows is done.
+
+        Those of no pages were deleted: they are searchable until their deletion has been read, and that is not the end.
+        """
         deadline = time.monotonic() + within_s
         while True:
             found = self.statuses()
-            if {*documents} <= {one.document for one in found} and not any(one.unfinished for one in found):
+            deleted = {one.document for one in found if one.state == "deleted"}
+            known = documents.keys() <= {one.document for one in found}
+            gone = {name for name, pages in documents.items() if not pages} <= deleted
+            if known and gone and not any(one.unfinished for one in found):
                 return
             self.revive()
             assert time.monotonic() < deadline, "\n".join(f"{one.document}: {one.state}" for one in found)
@@ -202,7 +208,7 @@ async def audited(world: World, log: KafkaLog, documents: Mapping[str, int], *, 
     times = {page: text.count(page) for name, count in documents.items() for page in every_sentence(name, count)}
     assert [page for page, count in times.items() if count > 1] == []
     assert len([page for page, count in times.items() if not count]) == failed
-    assert {row[0] for row in found["chunks"]} <= {f"default/{name}" for name in documents}
+    assert {row[0] for row in found["chunks"]} <= {f"default/{name}" for name, count in documents.items() if count}
     assert found["points left over"] == 0
 
 

@@ -35,7 +35,7 @@ def brisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 async def feed(world: World, log: KafkaLog, number: int) -> dict[str, int]:
-    """A scanned document, a born-digital one, and one that is put in twice over and deleted: two that stay."""
+    """A scanned document, a born-digital one that is put in twice, and one that is deleted: how many pages stay."""
     scanned, digital, gone = f"scan{number}", f"file{number}", f"gone{number}"
     pdf = report_pdf(world.folder / f"{digital}.pdf", pages=1, special={1: sentence(digital, 1)})
     await log.append(topics.PAGES, images(scanned, 2))
@@ -43,7 +43,7 @@ async def feed(world: World, log: KafkaLog, number: int) -> dict[str, int]:
         await put(world, log, document, pdf)
     deleted = Upload(doc=Doc(f"default/{gone}"), deleted=True)
     await log.append(topics.UPLOADS, [Record(deleted.doc, deleted.encode())])
-    return {scanned: 2, digital: 1}
+    return {scanned: 2, digital: 1, gone: 0}
 
 
 @pytest.mark.timeout(1800)
@@ -157,7 +157,7 @@ async def test_pages_that_kill_the_process_are_found_and_given_up(brisk: Cluster
         here.start_all()
         await log.append(topics.PAGES, images("poison", 4, script={3: b"folio!die"}))
         await log.append(topics.PAGES, images("innocent", 4))
-        await here.settled(["poison", "innocent"])
+        await here.settled({"poison": 4, "innocent": 4})
         letters = [DeadLetter.decode(entry.value) for entry in await everything(log, topics.DEAD)]
         assert {letter.page for letter in letters} == {3}
         await audited(here, log, {"poison": 4, "innocent": 4}, failed=1)
