@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+OWNER = "owner"
+"""Where the one whose store it is stands on record, beside the blobs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:
@@ -39,6 +42,10 @@ class Blobs(Protocol):
     async def exists(self, sha256: str) -> bool: ...
 
     def list(self) -> AsyncIterator[Blob]: ...
+
+    async def claim(self, owner: str) -> str:
+        """Put `owner` on record if nobody is; returns who is. Two that sweep one store lose each other's blobs."""
+        ...
 
     async def sweep(self, keep: AbstractSet[str], *, older_than_s: float) -> int:
         """Delete blobs that `keep` does not name and nobody has put for `older_than_s`; returns how many."""

@@ -93,10 +93,11 @@ class Block(Message):
 
 
 class Upload(Message):
-    """A document put in: where its bytes lie. Its version is the position of its record (ids.version_at).
+    """A document put in: where its bytes lie. Its version is the position of its record (`version_in`).
 
     `pages` are the ones to read (`1-3,7`; empty: all). A password is never part of any record. `fetch` announces a
     file: the address that ingest fetches it from. With `sha256` it must be that file, and is kept if it is there.
+    `answers` is ingest's own word: this record completes the announcement of that version, and is no newer than it.
     """
 
     doc: Doc
@@ -109,6 +110,20 @@ class Upload(Message):
     pages: str = ""
     deleted: bool = False
     cancelled: bool = False
+    answers: int = 0
+
+    def version_in(self, entry: Entry) -> int:
+        """The version that this upload, which came in `entry`, makes or completes."""
+        at = version_at(entry.appended_ms, entry.position.offset)
+        return self.answers if 0 < self.answers < at else at
+
+
+def upload_version(entry: Entry) -> int:
+    """The version that an entry of `uploads` makes; by its position alone where it cannot be read."""
+    try:
+        return Upload.decode(entry.value).version_in(entry)
+    except Permanent:
+        return version_at(entry.appended_ms, entry.position.offset)
 
 
 class Page(Message):
@@ -345,7 +360,7 @@ class DeadLetter(Message):
         at, header = entry.position, entry.headers.get
         version, page = header("folio-version", ""), header("folio-page", "")
         if at.topic == UPLOADS.name:
-            version = str(version_at(entry.appended_ms, at.offset))
+            version = str(upload_version(entry))
         doc = f"{header('folio-tenant') or 'default'}/{header('folio-doc-id')}" if header("folio-doc-id") else entry.key
         return cls(
             stage=stage,

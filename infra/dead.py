@@ -11,9 +11,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from folio.errors import Cause, CauseKind, FolioError, Gone, Permanent
-from folio.ids import Doc, version_at
+from folio.ids import Doc
 from folio.log import Entry, Log, Position, Record
-from folio.records import DeadLetter, PageText, Upload
+from folio.records import DeadLetter, PageText, Upload, upload_version
 from folio.topics import BY_NAME, DEAD, DOCUMENTS, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS, UPLOADS
 from infra.bounded import held
 from infra.intake import Unknown
@@ -143,7 +143,7 @@ class DeadLetters:
         why = newest.why_not(entry)
         if why is not None:
             return why.model_copy(update={"position": position})
-        record = Record(key=entry.key, value=entry.value, headers=entry.headers)
+        record = Record(key=entry.key, value=_anew(entry), headers=entry.headers)
         (appended,) = await self._log.append(BY_NAME[entry.position.topic], [record])
         await self._log.append(DEAD, [mark(known.letter, known.headers)])
         return Redriven(position=position, outcome="redriven", appended=text_of(appended))
@@ -209,8 +209,10 @@ class Newest:
 
     def _learn(self, of: tuple[str, str], entry: Entry, docs: Collection[str]) -> None:
         """By time: clients that hash keys in another way put one document into two partitions."""
+        if of[1] not in docs:
+            return
         before = self._entries.get(of)
-        if of[1] in docs and (before is None or before.appended_ms <= entry.appended_ms):
+        if before is None or _age(before) <= _age(entry):
             self._entries[of] = entry
 
     def why_not(self, entry: Entry) -> Redriven | None:
@@ -218,13 +220,27 @@ class Newest:
         topic, doc = entry.position.topic, doc_of_entry(entry)
         upload = self._entries.get((UPLOADS.name, doc))
         if upload is not None and (topic in OF_A_VERSION or topic == UPLOADS.name):
-            version = version_at(upload.appended_ms, upload.position.offset)
+            version = upload_version(upload)
             if _version_of(entry) < version:
                 return _outdated(upload, version)
         last = self._entries.get((topic, doc))
         if last is not None and last.position != entry.position:
             return Redriven(position="", outcome="superseded", detail=f"{text_of(last.position)} is newer")
         return None
+
+
+def _anew(entry: Entry) -> bytes:
+    """The answer to an announcement becomes an upload of its own, or the failure of that version would stay."""
+    if entry.position.topic == UPLOADS.name:
+        with suppress(Permanent):
+            upload = Upload.decode(entry.value)
+            return upload.model_copy(update={"answers": 0}).encode() if upload.answers else entry.value
+    return entry.value
+
+
+def _age(entry: Entry) -> int:
+    """The answer to an announcement is as old as that one."""
+    return upload_version(entry) if entry.position.topic == UPLOADS.name else entry.appended_ms
 
 
 def _outdated(upload: Entry, version: int) -> Redriven:
@@ -246,7 +262,7 @@ def doc_of_entry(entry: Entry) -> str:
 
 def _version_of(entry: Entry) -> int:
     if entry.position.topic == UPLOADS.name:
-        return version_at(entry.appended_ms, entry.position.offset)
+        return upload_version(entry)
     if entry.position.topic == TEXTS.name:
         with suppress(Permanent):
             return PageText.decode(entry.value).version

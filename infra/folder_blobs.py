@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from folio.blobs import Blob
+from folio.blobs import OWNER, Blob
 from folio.errors import Cause, Gone, Permanent, Transient
 from folio.faults import effect
 
@@ -67,6 +67,10 @@ class FolderBlobs:
             for blob in await asyncio.to_thread(_blobs_in, folder):
                 yield blob
 
+    async def claim(self, owner: str) -> str:
+        """In the file `owner`. Put on record if nobody is; returns who is. Raises Transient(disk_full)."""
+        return await asyncio.to_thread(self._claim, owner)
+
     async def sweep(self, keep: AbstractSet[str], *, older_than_s: float) -> int:
         """Delete blobs that `keep` does not name and nobody has put for `older_than_s`, and what a crash left
         unfinished; returns how many blobs. The grace covers blobs whose record is still on its way to the log.
@@ -77,6 +81,16 @@ class FolderBlobs:
             swept += await asyncio.to_thread(self._sweep_folder, folder, keep, before_s)
         await asyncio.to_thread(self._sweep_unfinished, before_s)
         return swept
+
+    def _claim(self, owner: str) -> str:
+        record = self._root / OWNER
+        with _disk_full_is_transient(self._root), self._new_file() as (file, path):
+            file.write(owner.encode())
+            os.fsync(file.fileno())
+            with suppress(FileExistsError), effect("blobs.claim"):
+                os.link(path, record)
+                sync(self._root)
+        return record.read_text(encoding="utf-8")
 
     def _path(self, sha256: str) -> Path:
         if not _HASH.fullmatch(sha256):

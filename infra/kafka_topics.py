@@ -66,6 +66,11 @@ class Topics:
                     "its max.message.bytes (folio topics apply --yes)"
                 )
 
+    async def identity(self) -> str:
+        """The same for everybody who reads and writes these topics, however they reach the cluster."""
+        found = await self._ask("asking for the cluster's id", lambda: self._client.describe_cluster()["cluster_id"])
+        return f"Kafka cluster {found}, prefix {self._cluster.prefix!r}"
+
     async def lag(self, group: str, topic: Topic) -> int:
         """Entries of the topic that the group has not committed; of a compacted topic also what is gone from it."""
         return await self._ask(f"lag of {group}", lambda: self._lag(group, self._name(topic)))

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,7 @@ import obstore
 from obstore import exceptions as errors
 from obstore.store import ObjectStore, from_url
 
-from folio.blobs import Blob
+from folio.blobs import OWNER, Blob
 from folio.errors import Cause, Gone, Permanent, SettingsError, Transient
 from folio.faults import effect
 
@@ -113,6 +113,15 @@ class ObjectBlobs:
                     if _HASH.fullmatch(name):
                         yield Blob(name, one["size"], one["last_modified"].timestamp())
 
+    async def claim(self, owner: str) -> str:
+        """In the object `owner`. Put on record if nobody is; returns who is. Raises Transient(blobs_down)."""
+        with _translated():
+            if found := await self._owner():  # looked at first: some stores know no "if none is there"
+                return found
+            with suppress(errors.AlreadyExistsError), effect("blobs.claim_object"):
+                await obstore.put_async(self._store, OWNER, owner.encode(), mode="create")
+            return await self._owner() or owner
+
     async def sweep(self, keep: AbstractSet[str], *, older_than_s: float) -> int:
         """Delete blobs that `keep` does not name and nobody has put for `older_than_s`; returns how many."""
         before_s = time.time() - older_than_s
@@ -127,6 +136,13 @@ class ObjectBlobs:
                 await obstore.delete_async(self._store, _key(blob.sha256))
             swept += 1
         return swept
+
+    async def _owner(self) -> str | None:
+        try:
+            found = await obstore.get_async(self._store, OWNER)
+        except _NOT_THERE:
+            return None
+        return bytes(await found.bytes_async()).decode()
 
     async def _is_fresh(self, sha256: str) -> bool:
         modified_s = await self._modified_s(sha256)

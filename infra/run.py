@@ -36,6 +36,10 @@ BEFORE_THE_LEDGER: dict[str, Sequence[Topic]] = {
 }
 JOINING_S = 10.0
 """A process that was killed is missed after a session; then joining takes a few seconds."""
+ANOTHER_INDEX = (
+    "another process writes an embedded index from this log, and each would get a part of the documents:"
+    " stop that one, or set indexer.url to a Qdrant server that they share"
+)
 FORGET_EVERY_S = 1.0
 LOOKED_EVERY_S = 0.2
 """How often those who search look how far behind the index is."""
@@ -224,12 +228,11 @@ async def _prepare(worker: Worker) -> None:
     if parts.ledger is not None:
         await parts.ledger.rebuild(parts.log)
     if parts.index_turn is not None:
+        patience_s = worker.settings.kafka.session_timeout_s + JOINING_S
         worker.begin(parts.index_turn.run(worker.stopping))
-        if not await parts.index_turn.comes_within(worker.settings.kafka.session_timeout_s + JOINING_S):
-            raise SettingsError(
-                "another process writes an embedded index from this log, and each would get a part of the documents:"
-                " stop that one, or set indexer.url to a Qdrant server that they share"
-            )
+        if not await parts.index_turn.comes_within(patience_s):
+            raise SettingsError(ANOTHER_INDEX)
+        worker.begin(parts.index_turn.keep(worker.stopping, patience_s=patience_s, otherwise=ANOTHER_INDEX))
     if INDEX in parts.roles:
         from infra.indexing import refill_empty  # imported by now, where it is needed
 

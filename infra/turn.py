@@ -1,10 +1,15 @@
 """What only one process may do: it is done by the one that holds the one partition of `dead`, in a group for it."""
 
 import asyncio
-from contextlib import suppress
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import replace
 
-from folio.errors import FolioError, Gone, LeaseLost, Transient
-from folio.log import Lease, Log, Offset, Reader
+from folio.errors import Cause, FolioError, Gone, LeaseLost, SettingsError, Transient
+from folio.log import Entry, Lease, Log, Offset, Reader
+from folio.outputs import Output
+from folio.stage import Stage
 from folio.telemetry import log as logger
 from folio.topics import DEAD
 
@@ -13,6 +18,8 @@ INDEX_GROUP = "index-turn-"
 """For one embedded index: the name of its generation follows."""
 LOOK_S = 1.0
 ASK_EVERY_S = 0.1
+TRUE_FOR_S = 1.0
+"""An answer is that old at most: a process that froze asks anew."""
 BYTES_MAX = 1 << 20
 
 
@@ -28,6 +35,8 @@ class Turn:
         self._log = log
         self._group = group
         self._reader: Reader | None = None
+        self._held_s = -TRUE_FOR_S
+        self._away = False
         self._next: dict[Lease, Offset] = {}
         """What the group reads next, by lease; what another member read before is told by the log."""
 
@@ -55,6 +64,26 @@ class Turn:
             logger().warning("a turn is not ours any more", group=self._group, why=str(error))
             return False
         return True
+
+    async def is_held(self) -> bool:
+        """`is_ours`, asked of the log once a second."""
+        if time.monotonic() - self._held_s < TRUE_FOR_S:
+            return True
+        asked_s = time.monotonic()
+        if not await self.is_ours():
+            return False
+        self._held_s = asked_s
+        return True
+
+    async def keep(self, stop: asyncio.Event, *, patience_s: float, otherwise: str) -> None:
+        """Watch over it until `stop`. Raises SettingsError(otherwise) once another has had it for so long."""
+        lost_s = 0.0
+        while not stop.is_set():
+            lost_s = 0.0 if self._away or await self.is_held() else lost_s + LOOK_S
+            if lost_s > patience_s:
+                raise SettingsError(otherwise)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_S)
 
     async def comes_within(self, seconds: float) -> bool:
         """Wait in line, for so long at most."""
@@ -89,5 +118,20 @@ class Turn:
             try:
                 entries = await reader.read(entries_max=1000, bytes_max=BYTES_MAX, wait_s=LOOK_S)
                 self._next.update({entry.lease: entry.position.offset + 1 for entry in entries if entry.lease})
+                self._away = False
             except Transient:
+                self._away = True
                 await asyncio.sleep(LOOK_S)
+
+
+def in_turn(stage: Stage, turn: Turn) -> Stage:
+    """The stage, waiting with every entry while the turn is another's: a process that froze may have lost it."""
+
+    async def process(entry: Entry) -> AsyncGenerator[Output, None]:
+        if not await turn.is_held():
+            raise Transient(Cause.STORE_DOWN, "another process may write the embedded index now")
+        async with aclosing(stage.process(entry)) as outputs:
+            async for output in outputs:
+                yield output
+
+    return replace(stage, process=process)

@@ -3,13 +3,13 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from folio.blobs import Blobs
-from folio.errors import FolioError
+from folio.blobs import OWNER, Blobs
+from folio.errors import FolioError, SettingsError
 from folio.log import Log
 from folio.settings import Settings
 from folio.stage import Stage
@@ -20,7 +20,7 @@ from infra.places import BLOBS_FOLDER, INCOMING, LEDGER_APART_FILE, LEDGER_FILE,
 from infra.quiet import Quiet
 from infra.roles import ALL, API, EMBED, INDEX, INGEST, LEDGER, OCR
 from infra.sqlite_log import SqliteLog
-from infra.turn import INDEX_GROUP, Turn
+from infra.turn import INDEX_GROUP, Turn, in_turn
 from ingest.announced import announcing
 from ingest.fetch import Allowed, Fetcher
 from ingest.lanes import Backlog
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # imported when a role needs it: a second that the others do 
     from indexer.embedding import Embedder
     from indexer.store import Store
     from infra.indexing import Indexing
+    from infra.kafka_log import KafkaLog
     from ocr_stage.stage import OcrStage
 
 LIMITS = frozenset(field.name for field in fields(Limits))
@@ -85,11 +86,15 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
     async with AsyncExitStack() as stack:
         blobs = await open_blobs(settings)
         log = await open_log(stack, settings, blobs)
+        if settings.blobs.url or settings.kafka.servers:
+            await _claim(blobs, settings, log)  # a folder inside of the data folder is nobody else's
         sandbox, passwords = Sandbox(limits(settings)), Passwords(are_read_here=INGEST in roles)
         stack.push_async_callback(sandbox.close)
         turn = Turn(log) if settings.kafka.servers and LEDGER in roles else None
         ledger = await _open_ledger(stack, settings, ledger_file, (log, blobs), turn) if roles & {LEDGER, API} else None
-        index = await _open_index(stack, settings, blobs) if roles & {INDEX, EMBED, API} else None
+        index, index_turn = None, None
+        if roles & {INDEX, EMBED, API}:
+            index, index_turn = await _open_index(stack, settings, log, blobs, writes=INDEX in roles)
         quiet = Quiet(log, rest_s=settings.ocr.quiet_s)
         ocr = _open_ocr(stack, settings, blobs, quiet) if OCR in roles else None
         reading = _ingest(settings, log, sandbox, blobs, passwords) if INGEST in roles else None
@@ -110,14 +115,14 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
             ledger_file=ledger_file,
             ledger=ledger,
             turn=turn,
-            index_turn=_index_turn(settings, log, index) if INDEX in roles else None,
+            index_turn=index_turn,
             ocr=ocr,
             index=index,
             stages=(*people_wait_for, *([ocr.verify] if ocr else [])),
         )
 
 
-async def open_log(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> Log:
+async def open_log(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> "SqliteLog | KafkaLog":
     if settings.kafka.servers:
         from infra.kafka_cluster import Cluster
         from infra.kafka_log import KafkaLog  # its library is imported where there is a cluster
@@ -140,16 +145,18 @@ async def _open_ledger(
     return Ledger(store, *over, Timings(**settings.ledger.model_dump()), role=role)
 
 
-async def _open_index(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> "Indexing":
+async def _open_index(
+    stack: AsyncExitStack, settings: Settings, log: Log, blobs: Blobs, *, writes: bool
+) -> tuple["Indexing", Turn | None]:
+    """Of several processes that have an embedded index one writes; its turn is for whoever runs it to watch over."""
     from infra.indexing import open_indexing
 
-    return await stack.enter_async_context(open_indexing(settings, blobs))
-
-
-def _index_turn(settings: Settings, log: Log, index: "Indexing | None") -> Turn | None:
-    if index is None or not settings.kafka.servers or settings.indexer.url:
-        return None
-    return Turn(log, INDEX_GROUP + index.generation)
+    index = await stack.enter_async_context(open_indexing(settings, blobs))
+    if not writes or not settings.kafka.servers or settings.indexer.url:
+        return index, None
+    turn = Turn(log, INDEX_GROUP + index.generation)
+    vectors = tuple(in_turn(stage, turn) for stage in index.vectors)
+    return replace(index, words=in_turn(index.words, turn), vectors=vectors), turn
 
 
 def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Quiet) -> "OcrStage":
@@ -203,6 +210,18 @@ async def open_blobs(settings: Settings) -> Blobs:
     blobs = ObjectBlobs.at(settings.blobs.url, settings.data / SCRATCH_FOLDER)
     await blobs.check()
     return blobs
+
+
+async def _claim(blobs: Blobs, settings: Settings, log: "SqliteLog | KafkaLog") -> None:
+    """Raises SettingsError when the store is another folio's: each would sweep what only the other still needs."""
+    ours = f"data folder {settings.data.resolve()}" if isinstance(log, SqliteLog) else await log.identity()
+    found = await blobs.claim(ours)
+    if found != ours:
+        raise SettingsError(
+            f"{settings.blobs.url or settings.data / BLOBS_FOLDER} keeps the files and pictures of another folio"
+            f" ({found}), and each would delete what only the other needs: give this one ({ours}) a blobs.url of its"
+            f" own, or delete the object {OWNER!r} there if that one is gone for good"
+        )
 
 
 def limits(settings: Settings) -> Limits:

@@ -23,7 +23,8 @@ def announcing(stage: Stage, fetcher: Fetcher | None, blobs: Blobs) -> Stage:
     """The ingest stage, for records that name an address instead of bytes; no fetcher: nothing may be fetched.
 
     An announcement with the file's sha256 is read at once. One without is answered by an upload of its own, which says
-    what its bytes are: whoever draws its pages later has to know.
+    what its bytes are: whoever draws its pages later has to know. The answer has the announcement's version, so what
+    was said of the document meanwhile, its deletion say, is newer.
     """
 
     async def process(entry: Entry) -> AsyncGenerator[Output, None]:
@@ -31,7 +32,8 @@ def announcing(stage: Stage, fetcher: Fetcher | None, blobs: Blobs) -> Stage:
         if upload.fetch and not (upload.sha256 and await blobs.exists(upload.sha256)):
             there = await fetched(upload, fetcher, blobs)
             if not upload.sha256:
-                yield UPLOADS, Record(key=upload.doc, value=there.encode())
+                answer = there.model_copy(update={"answers": upload.version_in(entry)})
+                yield UPLOADS, Record(key=upload.doc, value=answer.encode())
                 return
         async with aclosing(stage.process(entry)) as outputs:
             async for output in outputs:

@@ -8,7 +8,7 @@ from functools import partial
 
 from folio.blobs import Blobs
 from folio.errors import Cause, Gone, Permanent
-from folio.ids import Doc, page_key, sha256, tenant_of, version_at
+from folio.ids import Doc, page_key, sha256, tenant_of
 from folio.log import Entry, Record
 from folio.outputs import Output
 from folio.records import Page, PageText, Source, Upload
@@ -41,7 +41,7 @@ def ingest_stage(
         upload = Upload.decode(entry.value)
         if upload.deleted or upload.cancelled:
             return
-        version = version_at(entry.appended_ms, entry.position.offset)
+        version = upload.version_in(entry)
         verified = partial(sampled, upload.doc, version, share=verify_share)
         asked = {"name": upload.name, "password": password_of(upload), "chosen": upload.pages}
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from folio import topics
 from folio.errors import Cause, Permanent
-from folio.ids import doc_id_of, doc_of, tenant_of, version_at
+from folio.ids import doc_id_of, doc_of, tenant_of
 from folio.log import Entry, Position
 from folio.records import DeadLetter, Message, PageText, Receipt, Upload
 from ledger import rows
@@ -36,12 +36,16 @@ _KINDS: dict[str, type[Message]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Arrival:
-    """A decoded entry, ready to be stored. `other` is the Markdown that a verify read is compared with."""
+    """A decoded entry, ready to be stored. `other` is the Markdown that a verify read is compared with.
+
+    `version` is the one that an upload makes or completes.
+    """
 
     doc: str
     message: Message
     position: Position
     appended_ms: int
+    version: int = 0
     revision: int = 0
     digest: bytes = b""
     body: bytes = b""
@@ -56,6 +60,8 @@ def arrival(entry: Entry) -> Arrival | None:
         return None
     _check(message, doc)
     arrived = Arrival(doc=doc, message=message, position=entry.position, appended_ms=entry.appended_ms)
+    if isinstance(message, Upload):
+        arrived.version = message.version_in(entry)
     if isinstance(message, PageText):
         arrived.digest, arrived.body = digest(message), message.encode()
     revision = entry.headers.get("folio-revision", "")
@@ -151,10 +157,9 @@ def store(books: Books, arrivals: Sequence[Arrival], index: Index) -> Index:
 
 
 def _upload(books: Books, arrived: Arrival, upload: Upload) -> None:
-    version = version_at(arrived.appended_ms, arrived.position.offset)
-    row = books.version(arrived.doc, version, arrived.appended_ms)
-    if row is None:
-        return
+    row = books.version(arrived.doc, arrived.version, arrived.appended_ms)
+    if row is None or (row.sha256 and not upload.sha256):
+        return  # an announcement that was answered before it came here again
     before = (row.name, row.uri, row.metadata)
     row.name, row.name_page = upload.name or row.name, 0 if upload.name else row.name_page
     row.uri, row.sha256, row.size_bytes = upload.uri, upload.sha256, upload.size_bytes

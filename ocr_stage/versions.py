@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from folio.errors import Cause, Permanent
-from folio.ids import Doc, version_at
+from folio.ids import Doc
 from folio.log import Entry
 from folio.records import Upload
 
@@ -25,7 +25,7 @@ class Versions:
             upload = Upload.decode(entry.value)
         except Permanent:
             return None  # ingest writes its dead letter
-        version = version_at(entry.appended_ms, entry.position.offset)
+        version = upload.version_in(entry)
         if version < self._newest.get(upload.doc, (0, None))[0]:
             return None
         self._newest[upload.doc] = (version, Cause.CANCELLED if upload.cancelled or upload.deleted else None)

@@ -45,6 +45,9 @@ class Request(BaseHTTPRequestHandler):
             return
         if "partNumber" in self.asked:
             self.server.parts[self.asked["uploadId"]][int(self.asked["partNumber"])] = body
+        elif self.headers.get("If-None-Match") == "*" and self.key in self.server.objects:
+            self._answer(412)
+            return
         else:
             self.server.objects[self.key] = (body, time())
         self._answer(200, headers={"ETag": f'"{md5(body).hexdigest()}"'})

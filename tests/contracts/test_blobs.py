@@ -44,6 +44,14 @@ class TestBlobs:
             async with blobs.local(sha256) as path:
                 assert path.read_bytes() == content
 
+    async def test_a_store_is_one_owner_s_and_the_record_of_it_is_no_blob(self, blobs: Blobs) -> None:
+        assert await blobs.claim("first") == "first"
+        assert await blobs.claim("second") == "first"
+        assert await blobs.claim("first") == "first"
+        assert [blob async for blob in blobs.list()] == []
+        assert await blobs.sweep(set(), older_than_s=-60) == 0
+        assert await blobs.claim("second") == "first"
+
     async def test_a_file_is_stored_like_its_bytes(self, blobs: Blobs, tmp_path: Path) -> None:
         content = os.urandom(2_500_000)
         (tmp_path / "a.pdf").write_bytes(content)

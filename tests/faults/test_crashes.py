@@ -19,13 +19,13 @@ from tests.pages import report_pdf
 
 _NOT_IN_THIS_LIFE = (
     *("ledger.blob", "ledger.followed", "replay.kept"),
-    *("blobs.put_object", "blobs.put_file_object", "blobs.sweep_object"),
+    *("blobs.claim", "blobs.claim_object", "blobs.put_object", "blobs.put_file_object", "blobs.sweep_object"),
 )
 REACHED_ELSEWHERE = frozenset(
     point for point in fail_points() if point.rpartition(":")[0] in _NOT_IN_THIS_LIFE or point.startswith("kafka.")
 )
 """A document over the log's limit, 1 GiB: test_a_crash_around_a_large_documents_blob_emits_it_once covers them. And
-ledgers that follow another, object stores, brokers and replays: there are none in this life."""
+ledgers that follow another, stores that may be shared, brokers and replays: there are none in this life."""
 
 KILLS = int(os.environ.get("FOLIO_TEST_KILLS", "200"))
 RESTARTS_MAX = 12

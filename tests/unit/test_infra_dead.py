@@ -144,6 +144,26 @@ async def test_a_page_of_the_newest_version_is_redriven(log: Log) -> None:
     assert [one.outcome for one in await DeadLetters(log).redrive([position])] == ["redriven"]
 
 
+async def test_a_deletion_counts_though_the_answer_to_an_announcement_came_after_it(log: Log) -> None:
+    asked = Upload(doc=CAMERA, fetch="https://files.example.org/a.pdf")
+    [at] = await log.append(UPLOADS, [Record(CAMERA, asked.encode())])
+    version = asked.version_in(await log.fetch(at))
+    [letter] = await buried(log, PAGES, page(3, version=version))
+    answer = Upload(doc=CAMERA, sha256="0" * 64, answers=version)
+    await asyncio.sleep(0.002)
+    await log.append(UPLOADS, [Record(CAMERA, Upload(doc=CAMERA, deleted=True).encode())])
+    await asyncio.sleep(0.002)
+    await log.append(UPLOADS, [Record(CAMERA, answer.encode())])
+    assert [one.outcome for one in await DeadLetters(log).redrive([letter])] == ["deleted"]
+
+
+async def test_an_answer_is_redriven_as_an_upload_of_its_own(log: Log) -> None:
+    answer = Upload(doc=CAMERA, sha256="0" * 64, answers=7)
+    [letter] = await buried(log, UPLOADS, Record(CAMERA, answer.encode()), name="ingest")
+    assert [one.outcome for one in await DeadLetters(log).redrive([letter])] == ["redriven"]
+    assert Upload.decode((await read(log, UPLOADS, 2))[-1].value).answers == 0
+
+
 async def test_an_older_upload_or_document_never_takes_the_place_of_a_newer_one(log: Log) -> None:
     upload = Upload(doc=CAMERA, sha256="0" * 64)
     [first] = await buried(log, UPLOADS, Record(CAMERA, upload.encode()), name="ingest")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import urllib.request
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,15 +12,17 @@ import pytest
 
 from console.health import alive, health, ready
 from console.listening import listen
-from folio.errors import FolioError, LeaseLost, SettingsError
-from folio.log import Record
+from folio.errors import FolioError, LeaseLost, SettingsError, Transient
+from folio.log import Entry, Record
+from folio.outputs import Output
 from folio.settings import load
+from folio.stage import Stage
 from folio.topics import DEAD, TEXTS, UPLOADS
 from infra.folder_blobs import FolderBlobs
 from infra.housekeeping import Housekeeping
 from infra.passwords import Passwords
 from infra.roles import ALL, roles_of
-from infra.turn import GROUP, Turn
+from infra.turn import GROUP, Turn, in_turn
 from ledger.store import LedgerStore
 from tests.memory_log import MemoryLog
 
@@ -150,6 +153,54 @@ async def test_a_gap_that_cannot_be_passed_yet_is_looked_at_again(monkeypatch: p
     assert log.asked == 2
     stop.set()
     await running
+
+
+async def test_a_stage_waits_while_its_turn_is_another_s_and_its_process_ends_if_it_stays_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a process that wakes up after its session must not do: write what another has the turn to write."""
+    monkeypatch.setattr("infra.turn.LOOK_S", 0.01)
+    monkeypatch.setattr("infra.turn.TRUE_FOR_S", 0.01)
+    log = MemoryLog()
+    [position] = await log.append(DEAD, [Record("k", b"letter")])
+    entry = await log.fetch(position)
+    done: list[Entry] = []
+
+    async def process(entry: Entry) -> AsyncGenerator[Output, None]:
+        done.append(entry)
+        yield DEAD, Record("k", b"output")
+
+    turn, other, stop = Turn(log), Turn(log), asyncio.Event()
+    stage = in_turn(Stage(name="index", sources=(DEAD,), process=process), turn)
+    running = asyncio.create_task(turn.run(stop))
+    await until(turn.is_ours)
+    watching = asyncio.create_task(turn.keep(stop, patience_s=0.1, otherwise="stop the other one"))
+    assert len([output async for output in stage.process(entry)]) == 1
+    assert not watching.done()
+
+    beside = asyncio.create_task(other.run(stop))  # this log gives the partition to who joined last
+    await until(other.is_ours)
+    await asyncio.sleep(0.02)
+    with pytest.raises(Transient, match="another process"):
+        [output async for output in stage.process(entry)]
+    assert len(done) == 1
+    with pytest.raises(SettingsError, match="stop the other one"):
+        await asyncio.wait_for(watching, 30)
+    stop.set()
+    await asyncio.gather(running, beside)
+
+
+async def test_a_log_that_is_away_takes_no_turn_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.turn.LOOK_S", 0.01)
+    log = MemoryLog()
+    turn, stop = Turn(log), asyncio.Event()
+    turn._away = True  # as its reader found it
+    watching = asyncio.create_task(turn.keep(stop, patience_s=0.02, otherwise="stop the other one"))
+    await asyncio.sleep(0.2)
+    assert not watching.done()
+    turn._away = False
+    with pytest.raises(SettingsError):
+        await asyncio.wait_for(watching, 30)
 
 
 async def until(true: Any) -> None:

@@ -93,6 +93,20 @@ async def test_blobs_lie_where_the_url_says(tmp_path: Path, monkeypatch: pytest.
         load(environment={"FOLIO_BLOBS__URL": "bucket/folder"})
 
 
+async def test_a_store_that_another_folio_sweeps_is_refused(tmp_path: Path) -> None:
+    shared = {"blobs": {"url": f"file://{tmp_path}/shared"}, "indexer": {"embedder": "none"}}
+    ours, theirs = [load(environment={}, overrides={"data": tmp_path / name, **shared}) for name in ("a", "b")]
+    for _ in range(2):
+        async with open_owner(ours):
+            pass
+    with pytest.raises(SettingsError, match=r"data folder .*/a.*owner"):
+        async with open_owner(theirs):
+            pass
+    (tmp_path / "shared" / "owner").unlink()
+    async with open_owner(theirs):
+        pass
+
+
 async def test_stages_of_other_processes_are_listed_with_what_waits_for_them(tmp_path: Path) -> None:
     place = settings(tmp_path / "data", embedder="hash")
     async with open_owner(place, frozenset({"ledger", "index", "embed", "api"})) as owner:

@@ -331,6 +331,8 @@ async def test_an_announcement_is_answered_by_an_upload_that_says_what_its_bytes
     assert (topic, record.key, answer.sha256, answer.fetch) == (UPLOADS, DOC, sha256(BODY), "")
     assert (answer.name, answer.metadata, answer.pages) == ("far away.pdf", {"year": 2024}, "1-2")
     assert (answer.uri, "secret" in record.value.decode()) == (f"{served}/files/far%20away.pdf", False)
+    later = Entry(Position("uploads", 0, 9), DOC, record.value, {}, appended_ms=2000)
+    assert answer.version_in(later) == asked.version_in(entry(asked)), "what was said of it meanwhile is newer"
     [(topic, text)] = await read(answer, of, blobs)
     assert (topic, text.value) == (TEXTS, BODY)
 

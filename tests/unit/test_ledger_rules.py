@@ -333,6 +333,34 @@ async def test_a_deletion_is_a_document_without_pages(world: World) -> None:
     assert len(world.emitted()) == 2
 
 
+async def test_a_deletion_is_not_overtaken_by_the_answer_to_an_announcement_before_it(world: World) -> None:
+    announced = await world.upload(fetch="https://files.example.org/a.pdf")
+    deletion = await world.upload(deleted=True)
+    await world.tick()
+    await world.upload(sha256="aa", answers=announced)
+    await world.text(1, announced, page_count=1)
+    await world.tick(200)
+    assert (world.last().deleted, world.last().version) == (True, deletion)
+    (status,) = audit.documents(world.path)
+    assert status.state == "deleted"
+
+
+async def test_an_announcement_that_comes_again_does_not_undo_its_answer(world: World) -> None:
+    asked = Upload(doc=DOC, fetch="https://files.example.org/a.pdf")
+    announced = await world.put(topics.UPLOADS, asked)
+    world.now_ms += 1
+    await world.upload(sha256="aa", name="a.pdf", answers=asked.version_in(announced))
+    await world.feed(announced)
+    (status,) = audit.documents(world.path)
+    assert (status.version, status.sha256, status.name) == (asked.version_in(announced), "aa", "a.pdf")
+
+
+async def test_an_upload_cannot_be_newer_than_its_record(world: World) -> None:
+    version = await world.upload(sha256="aa", answers=2**60)
+    (status,) = audit.documents(world.path)
+    assert status.version == version
+
+
 async def test_a_deleted_document_may_come_again(world: World) -> None:
     await world.upload(deleted=True)
     await world.tick()

@@ -201,6 +201,14 @@ async def test_the_newest_version_is_read(stage):
     assert text.status == "ok"
 
 
+async def test_a_deletion_is_not_overtaken_by_the_answer_to_an_announcement_before_it(stage):
+    stage.learn(upload_entry(6, fetch="https://files.example.org/a.pdf"))
+    stage.learn(upload_entry(7, deleted=True))
+    stage.learn(upload_entry(8, sha256="0" * 64, answers=6006))
+    [text], _ = await outputs_of(stage, page_entry(b"folio:x", version=6006))
+    assert (text.status, text.cause) == ("failed", Cause.CANCELLED)
+
+
 async def test_a_reading_is_let_go_when_its_version_is_cancelled(stage, engine):
     log, stop = FollowedLog(), asyncio.Event()
     following = asyncio.create_task(stage.follow(log, stop))
