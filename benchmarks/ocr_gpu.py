@@ -5,7 +5,8 @@ number of tokens a page, the n-gram guard on: speed is real, text is noise. Stoc
 fed with pictures that are decoded already; it and ours take turns, the median counts. Must reach: 5 times stock.
 
 Parts (`--parts`): smoke (pages told apart, guard, cancelling), compare, memory
-(fed from memory), guard (on and off in turn), modes (each mode, then mixed), decode (text only), small (memory capped).
+(fed from memory), guard (on and off in turn), modes (each mode, then mixed), decode (text only), kernels (how busy the
+card is, by the profiler), small (memory capped).
 """
 
 import argparse
@@ -23,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ocr_gpu_kernels
 from benchmarks.ocr_gpu_parts import Watched, pages, say, write_checkpoint
 from folio import topics
 from folio.log import Record
@@ -37,6 +39,7 @@ from ocr_stage.model import Ask, Guard
 from ocr_stage.modes import Mode
 from ocr_stage.stage import OcrStage
 
+os.environ.setdefault("VLLM_ALLOW_INSECURE_SERIALIZATION", "1")  # the profiler is sent into the engine's process
 MUST_REACH, GOAL = 5.0, 7.0
 VERSION = 1_760_000_000_000_000
 
@@ -47,10 +50,12 @@ def main() -> int:
     parser.add_argument("--parts", default="smoke,compare,memory,guard,modes,decode")
     parser.add_argument("--model", default="", help="a checkpoint's folder; made up when empty")
     parser.add_argument("--pages", type=int, default=2000)
+    parser.add_argument("--mode-pages", type=int, default=3000, help="of each run of the part modes")
+    parser.add_argument("--modes", default=",".join(Mode), help="of the part modes")
     parser.add_argument("--stock-pages", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=600)
-    parser.add_argument("--sequences", type=int, default=512)
+    parser.add_argument("--sequences", type=int, default=1024)
     parser.add_argument("--share", type=float, default=0.9, help="of the card's memory, ours")
     parser.add_argument("--stock-share", type=float, default=0.0, help="of the card's memory, beside ours; 0: no stock")
     parser.add_argument("--cards", default="8,12,16", help="GB, for the part small")
@@ -217,13 +222,13 @@ class Bench:
 
     async def modes(self) -> None:
         """Each mode alone, then all of them mixed: the time expected is the sum of their own."""
-        count = self.asked.pages // 2
+        count = self.asked.mode_pages
+        order = [Mode(name) for name in self.asked.modes.split(",")]
         rates = {}
-        for mode in Mode:
+        for mode in order:
             run = await self.from_memory(count, Ask(mode=mode))
             rates[mode.value] = run["pages_s"]
             say(mode=mode, **run)
-        order = list(Mode)
         mixed = await self.from_memory(count, [Ask(mode=order[at % len(order)]) for at in range(count)])
         expected = count / sum(count / len(order) / rate for rate in rates.values())
         reached = round(100 * mixed["pages_s"] / expected, 1)
@@ -249,6 +254,21 @@ class Bench:
         one = await self.from_memory(self.asked.sequences, Ask(), tokens=1)
         found["pages_of_one_token_s"], found["encode_alone_ms"] = one["pages_s"], one["encode_ms"]
         self.note("decode", found)
+
+    async def kernels(self) -> None:
+        """The profiler's word on how busy the card is, in the middle of a run."""
+        assert self.model._talk is not None
+        engine = self.model._talk.engine
+        run = asyncio.create_task(self.from_memory(self.asked.mode_pages, Ask()))
+        while self.model.gauges["running"] < 0.9 * self.model.gauges["window"] or not self.model.gauges["window"]:
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(self.asked.tokens / 60)  # what began together has begun to end
+        await engine.collective_rpc(ocr_gpu_kernels.record, args=(3.0,))
+        found: dict[str, Any] = {}
+        while not found:
+            await asyncio.sleep(1.0)
+            [found] = await engine.collective_rpc(ocr_gpu_kernels.told)
+        self.note("kernels", {"profiler": found, "run": await run})
 
     async def small(self) -> None:
         """What fits on cards of 8, 12 and 16 GB, each mode."""

@@ -122,12 +122,15 @@ class Watched:
             await asyncio.sleep(every_s)
 
     def summary(self) -> dict[str, float]:
-        """`starved`: share of the time that unread pages existed in which less than 70 % of the window ran."""
+        """`starved`: share of the time that unread pages existed in which less than 70 % of the window ran.
+
+        The window is what the engine says that its cache holds of these pages, `sequences` at most.
+        """
         rows = [row for row in self.rows if row[2]] or self.rows[-1:]
-        low = [row[1]["running"] < 0.7 * self.sequences for row in rows]
-        full = [row for row in rows if row[1]["running"] >= 0.7 * self.sequences]
+        low = [self._is_low(row[1]) for row in rows]
+        full = [row for row in rows if not self._is_low(row[1])]
         inside = [row for row in rows if full and row[0] >= full[0][0]]
-        starved_full = [row[1]["running"] < 0.7 * self.sequences for row in inside]
+        starved_full = [self._is_low(row[1]) for row in inside]
         found = {
             "starved_pct": 100 * statistics.mean(low),
             "starved_after_filling_pct": 100 * statistics.mean(starved_full) if starved_full else 100.0,
@@ -152,7 +155,11 @@ class Watched:
             / max(1, last["encoded"] - self.rows[0][1]["encoded"])
         )
         found["preemptions"] = last["preemptions"] - self.rows[0][1]["preemptions"]
+        found["window"] = statistics.median(row[1]["window"] for row in full or rows)
         return {name: round(value, 2) for name, value in found.items()}
+
+    def _is_low(self, gauges: dict[str, int]) -> bool:
+        return gauges["running"] < 0.7 * (gauges["window"] or self.sequences)
 
 
 def _card_busy() -> Callable[[], int]:

@@ -33,6 +33,7 @@ class Gauge(IntEnum):
     ENCODE_NS = 6
     PREEMPTIONS = 7
     STEP_CPU_NS = 8
+    WINDOW = 9
 
 
 class Arena:

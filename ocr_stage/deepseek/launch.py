@@ -22,9 +22,9 @@ MODEL_TOKENS_MAX = 8192
 class EngineSettings:
     """`memory_share` is of the card's memory, folio's encoder included; `memory_bytes` caps it, as on a smaller card.
 
-    `sequences` pages are read at once, `ahead` more are drawn and encoded meanwhile. `fp8` halves the memory that a
-    running page takes; its effect on accuracy has not been measured. `stock` leaves vLLM as it came. For measuring,
-    `forced_tokens` makes every page exactly so long.
+    `sequences` pages are read at once, or what the cache holds; `ahead` more are drawn and encoded meanwhile. `fp8`
+    halves the memory that a running page takes; its effect on accuracy has not been measured. `stock` leaves vLLM as
+    it came. For measuring, `forced_tokens` makes every page exactly so long.
     """
 
     model: str
@@ -32,7 +32,7 @@ class EngineSettings:
     dtype: str = "bfloat16"
     memory_share: float = 0.9
     memory_bytes: int = 0
-    sequences: int = 512
+    sequences: int = 1024
     ahead: int = 128
     batch_tokens: int = 16384
     tokens_max: int = MODEL_TOKENS_MAX

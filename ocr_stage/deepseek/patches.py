@@ -1,7 +1,8 @@
 """What we change in vLLM 0.26's engine process, each change alone and by name; another version runs as it came.
 
 tickets   pages that were encoded ahead: their requests wait outside the scheduler, embeddings go when they finish
-hold      new requests enter the running batch several at a time: one prompt in a step takes the step out of its graph
+hold      new requests enter the running batch several at a time: one prompt in a step takes the step out of its graph;
+          and only as many as the cache will hold when they have grown
 lookups   no search for pictures in requests whose prompt is done (scheduler and runner)
 once      the tokens of a request go to the front end once, with its end; repetition is looked for every 64 tokens
 blocks    a decoding request with room in its last block needs no new one: answered at once
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ocr_stage.deepseek import fast
+from ocr_stage.deepseek.admission import Door, Room
 from ocr_stage.deepseek.arena import Gauge
 from ocr_stage.deepseek.fast import LOGGER, FastConfig
 from ocr_stage.deepseek.tickets import Ticket
@@ -98,51 +100,37 @@ def ticket_of(request: Any) -> Ticket | None:
 def _hold(config: FastConfig) -> None:
     from vllm.v1.core.sched.scheduler import Scheduler
 
-    schedule = Scheduler.schedule
-    door = Door(config.hold, config.hold_s)
+    schedule, free = Scheduler.schedule, Scheduler._free_request
+    door, room = Door(config.hold, config.hold_s), Room()
 
     def held(self: Any, *args: Any, **kwargs: Any) -> Any:
         most, running = self.scheduler_config.max_num_seqs, len(self.running)
-        open_now = door.opens(len(self.waiting), running, most, time.monotonic())
-        self.max_num_running_reqs = most if open_now else running
+        coming = fast.STATE.ahead.coming if fast.STATE.ahead is not None else 0
+        free_places = room.places(self.running, self.waiting, most, self.kv_cache_config.num_blocks * self.block_size)
+        open_now = door.opens(free_places, running, room.window, time.monotonic(), coming=coming)
+        self.max_num_running_reqs = running + free_places if open_now else running
         try:
             output = schedule(self, *args, **kwargs)
         finally:
             self.max_num_running_reqs = most
-        _show(self, output)
+        _show(self, output, room.window)
         return output
 
-    Scheduler.schedule = held
+    def free_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        room.ended(request.num_output_tokens)
+        return free(self, request, *args, **kwargs)
+
+    Scheduler.schedule, Scheduler._free_request = held, free_request
 
 
-class Door:
-    """Whether waiting requests may join: several at once, or after a while, or when half the places are empty."""
-
-    def __init__(self, at_once: int, wait_s: float) -> None:
-        self._at_once = at_once
-        self._wait_s = wait_s
-        self._since_s: float | None = None
-
-    def opens(self, waiting: int, running: int, most: int, now_s: float) -> bool:
-        places = min(waiting, most - running)
-        if places <= 0:
-            self._since_s = None
-            return True
-        if self._since_s is None:
-            self._since_s = now_s
-        if places < self._at_once and running >= most // 2 and now_s - self._since_s < self._wait_s:
-            return False
-        self._since_s = None
-        return True
-
-
-def _show(scheduler: Any, output: Any) -> None:
+def _show(scheduler: Any, output: Any, window: int) -> None:
     """Numbers for people who look at how full the engine is."""
     arena = fast.STATE.arena
     if arena is None:
         return
     arena.show(Gauge.RUNNING, len(scheduler.running))
     arena.show(Gauge.WAITING, len(scheduler.waiting))
+    arena.show(Gauge.WINDOW, window)
     tokens, requests = output.total_num_scheduled_tokens, len(output.num_scheduled_tokens)
     if tokens:
         arena.count(Gauge.STEPS)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ocr_stage.deepseek.patches import Door, finished_only, fits
+from ocr_stage.deepseek.admission import Door, Room
+from ocr_stage.deepseek.patches import finished_only, fits
 from ocr_stage.deepseek.tickets import Shape, Ticket, page_rows
 from ocr_stage.deepseek.waiting import Queue, Waiting
 from ocr_stage.modes import GRIDS, canvas_tokens, tile_tokens
@@ -86,20 +87,74 @@ def test_words_travel_and_come_back():
 
 def test_several_join_at_once():
     door = Door(16, 0.5)
-    assert not door.opens(waiting=3, running=500, most=512, now_s=0.0)
-    assert not door.opens(waiting=15, running=400, most=512, now_s=0.4)
-    assert door.opens(waiting=16, running=400, most=512, now_s=0.41)
+    assert not door.opens(places=3, running=500, window=512, now_s=0.0)
+    assert not door.opens(places=15, running=400, window=512, now_s=0.4)
+    assert door.opens(places=16, running=400, window=512, now_s=0.41)
 
 
 def test_nobody_waits_longer_than_the_door_may_stay_shut():
     door = Door(16, 0.5)
-    assert not door.opens(waiting=1, running=300, most=512, now_s=10.0)
-    assert door.opens(waiting=1, running=300, most=512, now_s=10.6)
-    assert not door.opens(waiting=1, running=300, most=512, now_s=10.7), "the next one's time begins anew"
+    assert not door.opens(places=1, running=300, window=512, now_s=10.0)
+    assert door.opens(places=1, running=300, window=512, now_s=10.6)
+    assert not door.opens(places=1, running=300, window=512, now_s=10.7), "the next one's time begins anew"
 
 
 def test_a_half_empty_batch_takes_everybody_at_once():
-    assert Door(16, 0.5).opens(waiting=1, running=255, most=512, now_s=0.0)
+    assert Door(16, 0.5).opens(places=1, running=255, window=512, now_s=0.0)
+
+
+def test_an_empty_batch_is_filled_in_one_go_while_many_pages_are_on_their_way():
+    door = Door(16, 0.5)
+    assert not door.opens(places=40, running=0, window=512, now_s=0.0, coming=96)
+    assert not door.opens(places=383, running=0, window=512, now_s=4.0, coming=96)
+    assert door.opens(places=384, running=0, window=512, now_s=4.1, coming=96)
+
+
+def test_filling_has_an_end_in_time_and_in_pages():
+    door = Door(16, 0.5)
+    assert not door.opens(places=40, running=0, window=512, now_s=0.0, coming=96)
+    assert door.opens(places=41, running=0, window=512, now_s=0.1, coming=31), "there are no more: nothing to wait for"
+    assert not door.opens(places=40, running=0, window=512, now_s=1.0, coming=96)
+    assert door.opens(places=200, running=0, window=512, now_s=6.1, coming=96)
+
+
+class Running:
+    def __init__(self, prompt, output=0):
+        self.num_prompt_tokens, self.num_output_tokens = prompt, output
+
+
+def test_no_more_pages_join_than_the_cache_will_hold_when_they_have_grown():
+    room, running, waiting = Room(), [], [Running(900)] * 100
+    capacity = 15_000  # ten pages of 900 + 600
+    assert (room.places(running, waiting, 1024, capacity), room.window) == (9, 9)
+    running = [Running(900, 300)] * 9
+    assert (room.places(running, waiting, 1024, capacity), room.window) == (0, 9)
+    assert room.places(running[:8], waiting, 1024, capacity) == 1
+    assert room.places(running, [], 1024, capacity) == 0
+
+
+def test_short_pages_leave_room_for_more_and_long_ones_for_fewer():
+    room, waiting = Room(), [Running(100)] * 2000
+    assert room.places([], waiting, 1024, 10**6) == 1024
+    assert room.places([], waiting, 64, 10**6) == 64
+    for _ in range(500):
+        room.ended(6000)
+    assert 150 < room.places([], waiting, 1024, 10**6) < 170
+    assert room.window < 170
+
+
+def test_what_is_longer_than_expected_already_counts_as_it_is():
+    assert Room().places([Running(900, 8000)], [Running(900)], 8, 9500) == 0
+
+
+def test_a_page_that_is_too_long_for_the_whole_cache_is_not_kept_out_for_ever():
+    assert Room().places([], [Running(9000)], 8, 1000) == 1
+
+
+def test_the_window_is_known_while_few_wait():
+    room = Room()
+    room.places([], [Running(900)], 1024, 150_000)
+    assert room.window == 97
 
 
 class Output:
