@@ -1,8 +1,9 @@
 """Which pages are encoded together and when, which rows make a page, and when waiting requests may join."""
 
+import numpy as np
 import pytest
 
-from ocr_stage.deepseek.admission import Door, Room
+from ocr_stage.deepseek.admission import Door, Room, peak
 from ocr_stage.deepseek.patches import finished_only, fits
 from ocr_stage.deepseek.tickets import Shape, Ticket, page_rows
 from ocr_stage.deepseek.waiting import Queue, Waiting
@@ -103,34 +104,32 @@ def test_a_half_empty_batch_takes_everybody_at_once():
     assert Door(16, 0.5).opens(places=1, running=255, window=512, now_s=0.0)
 
 
-def test_an_empty_batch_is_filled_in_one_go_while_many_pages_are_on_their_way():
-    door = Door(16, 0.5)
-    assert not door.opens(places=40, running=0, window=512, now_s=0.0, coming=96)
-    assert not door.opens(places=383, running=0, window=512, now_s=4.0, coming=96)
-    assert door.opens(places=384, running=0, window=512, now_s=4.1, coming=96)
-
-
-def test_filling_has_an_end_in_time_and_in_pages():
-    door = Door(16, 0.5)
-    assert not door.opens(places=40, running=0, window=512, now_s=0.0, coming=96)
-    assert door.opens(places=41, running=0, window=512, now_s=0.1, coming=31), "there are no more: nothing to wait for"
-    assert not door.opens(places=40, running=0, window=512, now_s=1.0, coming=96)
-    assert door.opens(places=200, running=0, window=512, now_s=6.1, coming=96)
-
-
 class Running:
     def __init__(self, prompt, output=0):
         self.num_prompt_tokens, self.num_output_tokens = prompt, output
 
 
 def test_no_more_pages_join_than_the_cache_will_hold_when_they_have_grown():
-    room, running, waiting = Room(), [], [Running(900)] * 100
-    capacity = 15_000  # ten pages of 900 + 600
-    assert (room.places(running, waiting, 1024, capacity), room.window) == (9, 9)
-    running = [Running(900, 300)] * 9
-    assert (room.places(running, waiting, 1024, capacity), room.window) == (0, 9)
-    assert room.places(running[:8], waiting, 1024, capacity) == 1
-    assert room.places(running, [], 1024, capacity) == 0
+    room, waiting = Room(), [Running(900)] * 100
+    capacity = 15_500  # ten pages of 900 + 600, and what is spared
+    assert (room.places([], waiting, 1024, capacity), room.window) == (10, 10)
+    running = [Running(900, 300)] * 10
+    assert (room.places(running, waiting, 1024, capacity), room.window) == (0, 10)
+    assert room.places(running[:9], waiting, 1024, capacity) == 1
+    assert room.places(running[:9], [], 1024, capacity) == 0
+
+
+def test_pages_that_end_one_after_the_other_make_room_for_each_other():
+    waiting = [Running(900)] * 100
+    together, spread = [Running(900, 300)] * 10, [Running(900, 60 * at) for at in range(10)]
+    assert Room().places(together, waiting, 1024, 15_500) == 0
+    assert Room().places(spread, waiting, 1024, 15_500) == 2
+
+
+def test_the_peak_is_the_most_that_is_kept_at_any_moment():
+    now, left = np.array([10.0, 20.0, 30.0]), np.array([5.0, 1.0, 10.0])
+    moments = [sum(n + at for n, more in zip(now, left, strict=True) if at <= more) for at in range(12)]
+    assert peak(now, left) == max(moments) == 63
 
 
 def test_short_pages_leave_room_for_more_and_long_ones_for_fewer():
@@ -153,8 +152,8 @@ def test_a_page_that_is_too_long_for_the_whole_cache_is_not_kept_out_for_ever():
 
 def test_the_window_is_known_while_few_wait():
     room = Room()
-    room.places([], [Running(900)], 1024, 150_000)
-    assert room.window == 97
+    assert room.places([], [Running(900)], 1024, 155_000) == 1
+    assert room.window == 100
 
 
 class Output:
