@@ -63,7 +63,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 def is_the_figure(jpeg: bytes, page: Image.Image) -> bool:
-    """As large as it should be to two pixels; just inside its edges its colours, which a crop six pixels off has not."""
+    """As large as it should be to two pixels; just inside its edges its colours: a crop six pixels off has not."""
     crop = Image.open(BytesIO(jpeg)).convert("RGB")
     left, top, right, bottom = FIGURE
     off = max(abs(crop.width - (right - left)), abs(crop.height - (bottom - top)))
