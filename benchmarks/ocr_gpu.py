@@ -229,6 +229,9 @@ class Bench:
             run = await self.from_memory(count, Ask(mode=mode))
             rates[mode.value] = run["pages_s"]
             say(mode=mode, **run)
+        if len(order) == 1:
+            self.note("modes", {"pages_s": rates})
+            return
         mixed = await self.from_memory(count, [Ask(mode=order[at % len(order)]) for at in range(count)])
         expected = count / sum(count / len(order) / rate for rate in rates.values())
         reached = round(100 * mixed["pages_s"] / expected, 1)

@@ -5,13 +5,11 @@ guard against repeats, another resolution, a little temperature, the page in hal
 keeps the text that was won, without its loops. A model that is away is nobody's rung: `Transient` goes through.
 """
 
-import asyncio
 import re
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from folio.errors import Cause, Permanent
 from folio.records import Block
@@ -181,30 +179,22 @@ class Ladder:
         return attempt
 
     async def _halved(self, page: Sighted, ask: Ask, attempt: Attempt) -> Attempt:
-        """Both halves at once, each asked as the page was; one that fails fails the page."""
+        """Each asked as the page was, from the top; one that fails fails the page, and those below it are not asked."""
         halves = await self._sight.halves(page)
         if len(halves) < 2:
             return attempt
-        tried = await _together([self._asked(half, ask) for half in halves])
-        trouble = next((one.trouble for one in tried if one.trouble), None)
-        return Attempt(joined([one.reading for one in tried]), trouble)
+        tried = list[Attempt]()
+        for half in halves:
+            tried.append(await self._asked(half, ask))
+            if tried[-1].trouble:
+                break
+        return Attempt(joined([one.reading for one in tried]), tried[-1].trouble)
 
     async def _by_other(self, image: bytes, attempt: Attempt) -> Attempt:
         if self._other is None:
             return attempt
         reading = await self._other.read(image)
         return Attempt(replace(reading, engine=self._other.name))
-
-
-async def _together(asked: Sequence[Coroutine[Any, Any, Attempt]]) -> list[Attempt]:
-    """When one raises, or who waits is cancelled, none is left running."""
-    tasks = [asyncio.create_task(one) for one in asked]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 def _changed(rung: Rung, ask: Ask) -> Ask:

@@ -38,6 +38,7 @@ MARKDOWN = Prompt(
     "markdown", f"{GROUNDING}Convert the document to markdown.", grounded=True, what="Markdown, a box for every block"
 )
 LOCATE, FREE = "locate", "free"
+UNTRAINED = "a prompt that the model was not trained on: it may answer nothing, or what is not on the page"
 PRESETS = {
     preset.name: preset
     for preset in (
@@ -86,8 +87,7 @@ def free(text: str) -> Prompt:
     if not plain:
         raise Permanent(Cause.PROMPT_REFUSED, "the prompt is empty")
     grounded = asked.startswith(GROUNDING)
-    warning = "a prompt that the model was not trained on: it may answer nothing, or what is not on the page"
-    return Prompt(FREE, f"{GROUNDING}{plain}" if grounded else plain, grounded, warning=warning)
+    return Prompt(FREE, f"{GROUNDING}{plain}" if grounded else plain, grounded, warning=UNTRAINED)
 
 
 def without_tokens(text: str) -> str:

@@ -154,28 +154,39 @@ class OcrStage:
             del self._running[doc]
 
     def _text(self, page: Page, reading: Reading, image: str) -> PageText:
-        said = {name: getattr(reading, name) for name in READ}
-        said |= {"engine": reading.engine} if reading.engine else {}
-        return self._blank(page, image).model_copy(update={**said, "seconds": round(reading.seconds, 3)})
+        return text_of(page, reading, engine=self._name(page), image=image)
 
     def _failed(self, page: Page, error: Permanent, image: str) -> PageText:
-        """With the text that was won before it failed: shown to people, never searched."""
-        text = self._text(page, error.reading, image) if isinstance(error, Unread) else self._blank(page, image)
-        return text.model_copy(update={"status": "failed", "cause": error.cause, "detail": error.detail})
+        return failed_text(page, error, engine=self._name(page), image=image)
 
-    def _blank(self, page: Page, image: str) -> PageText:
-        return PageText(
-            doc=page.doc,
-            version=page.version,
-            page=page.page,
-            page_count=page.page_count,
-            name=page.name,
-            verify=page.verify,
-            source=Source.OCR,
-            engine=(self._verifier if page.verify else self._engine).name,
-            image=image,
-            read_ms=int(time.time() * 1000),
-        )
+    def _name(self, page: Page) -> str:
+        return (self._verifier if page.verify else self._engine).name
+
+
+def text_of(page: Page, reading: Reading, *, engine: str, image: str = "") -> PageText:
+    """What was read on a page. `engine` is who was asked: a reading that names another one was made by that."""
+    said = {name: getattr(reading, name) for name in READ}
+    return PageText(
+        doc=page.doc,
+        version=page.version,
+        page=page.page,
+        page_count=page.page_count,
+        name=page.name,
+        verify=page.verify,
+        source=Source.OCR,
+        engine=reading.engine or engine,
+        image=image,
+        read_ms=int(time.time() * 1000),
+        seconds=round(reading.seconds, 3),
+        **said,
+    )
+
+
+def failed_text(page: Page, error: Permanent, *, engine: str, image: str = "") -> PageText:
+    """With the text that was won before it failed: shown to people, never searched."""
+    reading = error.reading if isinstance(error, Unread) else Reading(markdown="")
+    text = text_of(page, reading, engine=engine, image=image)
+    return text.model_copy(update={"status": "failed", "cause": error.cause, "detail": error.detail})
 
 
 def _output(page: Page, text: PageText) -> Output:

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+MANY = 32
+"""Pages on their way: the encoder has full groups to do, and more than one person waits."""
+FILLING_S = 0.02
+"""Between steps while the window fills: decoding a few pages would take the card from the encoder that all wait for."""
 TOKENS_FIRST = 600
 """What a page becomes, until pages have told."""
 FORGETS = 1 / 64
@@ -33,6 +37,11 @@ class Door:
             return False
         self._since_s = None
         return True
+
+
+def filling(running: int, window: int, coming: int) -> bool:
+    """Few run and many are on their way (`coming`)."""
+    return coming >= MANY and running < 0.7 * window
 
 
 class Room:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ocr_stage.deepseek.admission import Door, Room, peak
+from ocr_stage.deepseek.admission import Door, Room, filling, peak
 from ocr_stage.deepseek.patches import finished_only, fits
 from ocr_stage.deepseek.tickets import Shape, Ticket, page_rows
 from ocr_stage.deepseek.waiting import Queue, Waiting
@@ -102,6 +102,13 @@ def test_nobody_waits_longer_than_the_door_may_stay_shut():
 
 def test_a_half_empty_batch_takes_everybody_at_once():
     assert Door(16, 0.5).opens(places=1, running=255, window=512, now_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("running", "coming", "is_so"), [(0, 96, True), (349, 32, True), (350, 96, False), (0, 31, False)]
+)
+def test_a_window_fills_while_few_run_and_many_are_on_their_way(running, coming, is_so):
+    assert filling(running, 500, coming) is is_so
 
 
 class Running:
