@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--stock-pages", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=600)
-    parser.add_argument("--sequences", type=int, default=1024)
+    parser.add_argument("--sequences", type=int, default=768)
     parser.add_argument("--share", type=float, default=0.9, help="of the card's memory, ours")
     parser.add_argument("--stock-share", type=float, default=0.0, help="of the card's memory, beside ours; 0: no stock")
     parser.add_argument("--cards", default="8,12,16", help="GB, for the part small")

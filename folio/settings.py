@@ -101,7 +101,7 @@ class Gpu(Section):
     model: str = Field("deepseek-ai/DeepSeek-OCR", description="a folder with the model, or its Hugging Face name")
     memory_share: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="of the card's memory")
     card_gb: Natural = Field(0, description="of a small card, 8 to 24: fewer pages at once; 0: a large one")
-    sequences: Natural = Field(0, description="pages read at once, at most; 0: 1024, or what fits a small card")
+    sequences: Natural = Field(0, description="pages read at once, at most; 0: 768, or what fits a small card")
     renderers: Natural = Field(0, description="processes that draw pages; 0: the cores less two")
     fp8_cache: bool = Field(
         default=False, description="half the memory for each page, faster; its accuracy has not been measured"

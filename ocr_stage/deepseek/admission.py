@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 MANY = 32
 """Pages on their way: the encoder has full groups to do, and more than one person waits."""
-FILLING_S = 0.02
-"""Between steps while the window fills: decoding a few pages would take the card from the encoder that all wait for."""
+FILL_S = 5.0
 TOKENS_FIRST = 600
 """What a page becomes, until pages have told."""
 FORGETS = 1 / 64
@@ -19,29 +18,31 @@ SPARE = 0.97
 
 
 class Door:
-    """Whether waiting requests may join: several at once, or after a while, or when half the window is empty."""
+    """Whether waiting requests may join: several at once, or after a while, or when half the window is empty.
+
+    A window that is to be filled from many pages is filled in one go: decoding the first few meanwhile would take the
+    card from the encoder that all the others wait for.
+    """
 
     def __init__(self, at_once: int, wait_s: float) -> None:
         self._at_once = at_once
         self._wait_s = wait_s
         self._since_s: float | None = None
 
-    def opens(self, places: int, running: int, window: int, now_s: float) -> bool:
-        """`places`: how many of those that wait could join."""
+    def opens(self, places: int, running: int, window: int, now_s: float, *, coming: int = 0) -> bool:
+        """`places`: how many of those that wait could join; `coming`: pages that are being encoded, or about to be."""
         if places <= 0:
             self._since_s = None
             return True
         if self._since_s is None:
             self._since_s = now_s
-        if places < self._at_once and running >= window // 2 and now_s - self._since_s < self._wait_s:
+        wanted, wait_s = self._at_once, self._wait_s
+        if running < window // 2:
+            wanted, wait_s = (window * 3 // 4 - running, FILL_S) if coming >= MANY else (1, 0.0)
+        if places < wanted and now_s - self._since_s < wait_s:
             return False
         self._since_s = None
         return True
-
-
-def filling(running: int, window: int, coming: int) -> bool:
-    """Few run and many are on their way (`coming`)."""
-    return coming >= MANY and running < 0.7 * window
 
 
 class Room:

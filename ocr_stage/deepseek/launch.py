@@ -32,7 +32,7 @@ class EngineSettings:
     dtype: str = "bfloat16"
     memory_share: float = 0.9
     memory_bytes: int = 0
-    sequences: int = 1024
+    sequences: int = 768
     ahead: int = 128
     batch_tokens: int = 16384
     tokens_max: int = MODEL_TOKENS_MAX

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ocr_stage.deepseek import fast
-from ocr_stage.deepseek.admission import FILLING_S, Door, Room, filling
+from ocr_stage.deepseek.admission import Door, Room
 from ocr_stage.deepseek.arena import Gauge
 from ocr_stage.deepseek.fast import LOGGER, FastConfig
 from ocr_stage.deepseek.tickets import Ticket
@@ -107,9 +107,7 @@ def _hold(config: FastConfig) -> None:
         most, running = self.scheduler_config.max_num_seqs, len(self.running)
         free_places = room.places(self.running, self.waiting, most, self.kv_cache_config.num_blocks * self.block_size)
         coming = fast.STATE.ahead.coming if fast.STATE.ahead is not None else 0
-        if filling(running, room.window, coming):
-            time.sleep(FILLING_S)
-        open_now = door.opens(free_places, running, room.window, time.monotonic())
+        open_now = door.opens(free_places, running, room.window, time.monotonic(), coming=coming)
         self.max_num_running_reqs = running + free_places if open_now else running
         try:
             output = schedule(self, *args, **kwargs)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ocr_stage.deepseek.admission import Door, Room, filling, peak
+from ocr_stage.deepseek.admission import Door, Room, peak
 from ocr_stage.deepseek.patches import finished_only, fits
 from ocr_stage.deepseek.tickets import Shape, Ticket, page_rows
 from ocr_stage.deepseek.waiting import Queue, Waiting
@@ -104,11 +104,19 @@ def test_a_half_empty_batch_takes_everybody_at_once():
     assert Door(16, 0.5).opens(places=1, running=255, window=512, now_s=0.0)
 
 
-@pytest.mark.parametrize(
-    ("running", "coming", "is_so"), [(0, 96, True), (349, 32, True), (350, 96, False), (0, 31, False)]
-)
-def test_a_window_fills_while_few_run_and_many_are_on_their_way(running, coming, is_so):
-    assert filling(running, 500, coming) is is_so
+def test_an_empty_batch_is_filled_in_one_go_while_many_pages_are_on_their_way():
+    door = Door(16, 0.5)
+    assert not door.opens(places=40, running=0, window=512, now_s=0.0, coming=96)
+    assert not door.opens(places=383, running=0, window=512, now_s=4.0, coming=96)
+    assert door.opens(places=384, running=0, window=512, now_s=4.1, coming=96)
+
+
+def test_filling_has_an_end_in_time_and_in_pages():
+    door = Door(16, 0.5)
+    assert not door.opens(places=40, running=0, window=512, now_s=0.0, coming=96)
+    assert door.opens(places=41, running=0, window=512, now_s=0.1, coming=31), "there are no more: nothing to wait for"
+    assert not door.opens(places=40, running=0, window=512, now_s=1.0, coming=96)
+    assert door.opens(places=200, running=0, window=512, now_s=6.1, coming=96)
 
 
 class Running:
