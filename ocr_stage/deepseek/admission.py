@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MANY = 16
+MANY = 32
 """Pages on their way: the encoder has full groups to do, and more than one person waits."""
 FILL_S = 5.0
 TOKENS_FIRST = 600
