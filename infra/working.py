@@ -61,6 +61,7 @@ class Worker:
         if parts.ledger is not None:
             self.begin(parts.ledger.run(stop))
         if parts.ocr is not None:
+            self.begin(parts.ocr.warm(stop))
             self.begin(parts.ocr.follow(parts.log, stop))
         if LEDGER in parts.roles:
             self.every(self.housekeep.interval_s, self.housekeep)
@@ -81,8 +82,14 @@ class Worker:
 
     @property
     def waiting(self) -> dict[str, str]:
-        """Stages that wait for a dependency, and for which."""
-        return {loop.stage.name: loop.waits_for.sentence for loop in self._loops if loop.waits_for}
+        """Stages that wait for a dependency or for an engine that starts, and for which."""
+        return {loop.stage.name: why for loop in self._loops if (why := self._waits_for(loop))}
+
+    def _waits_for(self, loop: StageLoop) -> str:
+        if loop.waits_for:
+            return loop.waits_for.sentence
+        ocr = self.parts.ocr
+        return ocr.warming if ocr is not None and loop.stage is ocr.stage else ""
 
     async def stages(self) -> list[StageStatus]:
         return [await self._status(loop) for loop in self._loops]
@@ -90,11 +97,11 @@ class Worker:
     async def _status(self, loop: StageLoop) -> StageStatus:
         name = loop.stage.name
         lag = await self.lag(name, loop.stage.sources)
-        waits_for = loop.waits_for.sentence if loop.waits_for else ""
+        waits_for = self._waits_for(loop)
         fills = self.parts.index is not None and loop.stage is self.parts.index.words
         self.filling = self.filling and not (fills and lag == 0)
         return StageStatus(
-            name, lag, loop.ready, waits_for, loop.meter.took, loop.meter.dead, filling=fills and self.filling
+            name, lag, not waits_for, waits_for, loop.meter.took, loop.meter.dead, filling=fills and self.filling
         )
 
     async def lag(self, stage: str, sources: Sequence[Topic]) -> int:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from folio.child import Child, ChildDied, Remote, RemoteError
 from folio.errors import Cause, CauseKind, Permanent, Transient
@@ -73,6 +73,15 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Warms(Protocol):
+    """An engine, or the model behind one, that takes long to start."""
+
+    async def warm(self) -> None:
+        """Start before the first page, which would start it too. Raises Transient when it is away."""
+        ...
 
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -14,7 +14,7 @@ from enum import StrEnum
 from folio.errors import Cause, Permanent
 from folio.records import Block
 from folio.telemetry import OCR_RUNGS
-from ocr_stage.engine import Engine, Reading
+from ocr_stage.engine import Engine, Reading, Warms
 from ocr_stage.model import Ask, Finish, Guard, Model, ModelOutput
 from ocr_stage.modes import Mode
 from ocr_stage.repetition import loop_in
@@ -121,6 +121,10 @@ class Ladder:
     @property
     def name(self) -> str:
         return self._model.name
+
+    async def warm(self) -> None:
+        if isinstance(self._model, Warms):
+            await self._model.warm()
 
     async def read(self, image: bytes) -> Reading:
         """Raises Unread, Permanent for a picture that nobody can read, Transient when the model is away."""

@@ -16,11 +16,13 @@ from folio.log import Entry, Log, Reader, Record
 from folio.outputs import Output
 from folio.records import Page, PageText, Source
 from folio.stage import MIB, Stage
-from ocr_stage.engine import Engine, Reading
+from ocr_stage.engine import Engine, Reading, Warms
 from ocr_stage.ladder import Unread
 from ocr_stage.lanes import in_bulk, shared_window
 from ocr_stage.versions import Versions
 
+STARTS = "The OCR engine starts."
+WARM_AGAIN_S = 1.0
 VERIFY_AT_ONCE = 1
 """One reader is enough for what nobody waits for; each that starts takes two seconds and 400 MB."""
 READ = ("markdown", "blocks", "mode", "prompt", "steps", "rungs", "tokens", "finish", "flags")
@@ -55,6 +57,8 @@ class OcrStage:
             uncommitted_max=max(1024, 2 * pages_at_once),
             linger_s=0.02,
         )
+        self.warming = STARTS if isinstance(engine, Warms) else ""
+        """Why pages would wait now, as a sentence; empty once the engine has started."""
         self._window = shared_window(pages_at_once)
         bulk_max = self._window.bulk_max
         self.bulk = replace(self.stage, name="ocr-bulk", sources=(topics.PAGES_BULK,), entries_max=bulk_max)
@@ -82,6 +86,29 @@ class OcrStage:
                 raise
             return
         yield _output(page, self._text(page, reading, image))
+
+    async def warm(self, stop: asyncio.Event) -> None:
+        """Start the engine, so that no page waits for it; one that is away is tried again until `stop`."""
+        stopping = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(self._warm())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if starting.done():
+            starting.result()
+            return
+        starting.cancel()
+        await asyncio.wait({starting})
+
+    async def _warm(self) -> None:
+        while isinstance(self._engine, Warms) and self.warming:
+            try:
+                await self._engine.warm()
+                self.warming = ""
+            except Permanent:
+                self.warming = ""  # waiting does not mend it: each page says why it was refused
+            except Transient as error:
+                self.warming = error.cause.sentence
+                await asyncio.sleep(WARM_AGAIN_S)
 
     async def follow(self, log: Log, stop: asyncio.Event) -> None:
         """Read `uploads` from its start until `stop`; versions that it replaces or cancels are not read any more."""
