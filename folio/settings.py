@@ -106,6 +106,9 @@ class Gpu(Section):
     fp8_cache: bool = Field(
         default=False, description="half the memory for each page, faster; its accuracy has not been measured"
     )
+    grace_s: Annotated[float, Field(ge=0)] = Field(
+        25, description="pages in flight may end this long after a stop; less than what your supervisor waits"
+    )
     load_format: str = Field("auto", description="dummy: made-up weights, for measuring speed")
 
 

@@ -167,7 +167,7 @@ def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Qu
     for closing in (engine, verifier):
         if closing is not None:
             stack.push_async_callback(closing.close)
-    return OcrStage(
+    ocr = OcrStage(
         engine,
         blobs,
         keep_images=settings.ocr.keep_images,
@@ -175,6 +175,9 @@ def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Qu
         quiet=quiet,
         verifier=verifier,
     )
+    if settings.ocr.engine == "deepseek":
+        ocr.let_end(settings.gpu.grace_s)
+    return ocr
 
 
 def _ingest(settings: Settings, log: Log, sandbox: Sandbox, blobs: Blobs, passwords: Passwords) -> Stage:

@@ -72,6 +72,12 @@ class OcrStage:
         self._versions = Versions()
         self._running: defaultdict[Doc, dict[asyncio.Task[Reading], int]] = defaultdict(dict)
 
+    def let_end(self, grace_s: float) -> None:
+        """Pages in flight may end so long after a stop; what has not is read again by whoever comes next."""
+        self.stage = replace(self.stage, grace_s=grace_s)
+        self.bulk = replace(self.bulk, grace_s=grace_s)
+        self.verify = replace(self.verify, grace_s=grace_s)
+
     async def process(self, entry: Entry) -> AsyncGenerator[Output, None]:
         """One page in, its PageText out: also when it failed, so that its document still completes."""
         page = Page.of(entry)

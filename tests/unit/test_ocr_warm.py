@@ -1,6 +1,7 @@
-"""A worker is ready once its engine has started, not before; an engine that is away is tried again until the stop."""
+"""A worker is ready once its engine has started; one that is away is tried again; a stop lets pages end."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from console.health import ready
 from folio.errors import Cause, Permanent, Transient
+from folio.settings import load
+from infra import wiring
 from infra.working import Worker
 from ocr_stage import stage as stages
 from ocr_stage.engine import ScriptedEngine
@@ -121,3 +124,10 @@ async def test_the_ladder_warms_its_model() -> None:
     model.may_start.set()
     await Ladder(model, Any, Ask()).warm()  # type: ignore[arg-type]
     assert model.begun == 1
+
+
+async def test_a_worker_of_a_card_lets_pages_end_as_long_as_its_setting_says() -> None:
+    settings = load(environment={"FOLIO_OCR__ENGINE": "deepseek", "FOLIO_GPU__GRACE_S": "7"})
+    async with AsyncExitStack() as stack:
+        ocr = wiring._open_ocr(stack, settings, None, None)  # type: ignore[arg-type]
+        assert [lane.grace_s for lane in (ocr.stage, ocr.bulk, ocr.verify)] == [7, 7, 7]

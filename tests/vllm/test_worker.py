@@ -11,13 +11,20 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from folio import topics
 from folio.errors import Cause, Permanent
+from folio.ids import doc_of
+from folio.log import Record
+from folio.records import Page, PageText
+from folio.stage import StageLoop
 from ocr_stage.deepseek.engine import DeepSeekModel
 from ocr_stage.deepseek.launch import EngineSettings
 from ocr_stage.engine import Reading
 from ocr_stage.model import Ask, Finish, Guard, ModelOutput
 from ocr_stage.modes import Mode
 from ocr_stage.prompts import SPECIAL, prompt
+from ocr_stage.stage import OcrStage
+from tests.memory_log import MemoryLog
 from tests.vllm.test_engine import page
 
 pytestmark = pytest.mark.timeout(1500)  # the first test waits for the engine
@@ -111,3 +118,64 @@ def again(text: str) -> bool:
     pieces = re.findall(r"w1\d{3}|w[2-9]\d{2}|.", text, re.DOTALL)
     pairs = [pair for pair in pairwise(pieces) if len(pair[0]) > 3 and len(pair[1]) > 3]
     return len(set(pairs)) < len(pairs)
+
+
+ENDLESS = 1
+"""Of the pages below."""
+
+
+class Mine:
+    """The model as an engine; one page goes on as long as its context lasts while `endless`."""
+
+    name = "deepseek-ocr"
+
+    def __init__(self, one: DeepSeekModel, pages: list[bytes], *, endless: bool) -> None:
+        self.model, self.pages, self.endless = one, pages, endless
+        self.begun = 0
+
+    async def read(self, image: bytes) -> Reading:
+        long = self.endless and image == self.pages[ENDLESS]
+        self.begun += 1
+        return Reading.of(
+            await self.model.ask(image, Ask(mode=Mode.TINY, prompt=TEXT, tokens_max=1800 if long else 24))
+        )
+
+    async def close(self) -> None:
+        return
+
+
+async def texts(log: MemoryLog) -> set[int]:
+    async with log.reader((topics.TEXTS,), None) as reader:
+        found = await reader.read(entries_max=100, bytes_max=1 << 20, wait_s=0)
+    return {PageText.decode(entry.value).page for entry in found}
+
+
+def test_a_stop_lets_pages_end_aborts_the_rest_and_the_next_worker_reads_them(
+    model: DeepSeekModel, beside: Any
+) -> None:
+    async def stopped_in_the_middle() -> None:
+        log, doc = MemoryLog(), doc_of("default", "stop")
+        pages = [png(page(f"stop {number}")) for number in range(4)]
+        for number, image in enumerate(pages):
+            one = Page(doc=doc, version=5, page=number + 1, page_count=len(pages))
+            await log.append(topics.PAGES, [Record(key=doc, value=image, headers=one.headers())])
+        engine, stop = Mine(model, pages, endless=True), asyncio.Event()
+        ocr = OcrStage(engine, None, keep_images=False, pages_at_once=8)  # type: ignore[arg-type]
+        ocr.let_end(6.0)
+        running = asyncio.create_task(StageLoop(ocr.stage, log).run(stop))
+        unfinished = model._talk.engine.output_processor.has_unfinished_requests  # type: ignore[union-attr]
+        async with asyncio.timeout(60):
+            while engine.begun < len(pages) or not unfinished():
+                await asyncio.sleep(0.01)
+        stop.set()
+        await asyncio.wait_for(running, 60)
+        others = set(range(1, len(pages) + 1)) - {ENDLESS + 1}
+        assert await texts(log) == others, "three ended within the grace; the endless one said nothing"
+        assert not unfinished(), "it was aborted"
+        assert await log.lag("ocr", topics.PAGES) > 0, "it was not committed"
+        again = OcrStage(Mine(model, pages, endless=False), None, keep_images=False, pages_at_once=8)  # type: ignore[arg-type]
+        await StageLoop(again.stage, log).run_until_idle()
+        assert await texts(log) == others | {ENDLESS + 1}
+        assert await log.lag("ocr", topics.PAGES) == 0
+
+    beside.run(stopped_in_the_middle())
