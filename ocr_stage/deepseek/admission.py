@@ -7,9 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MANY = 32
-"""Pages on their way: the encoder has full groups to do, and more than one person waits."""
-FILL_S = 5.0
 TOKENS_FIRST = 600
 """What a page becomes, until pages have told."""
 FORGETS = 1 / 64
@@ -20,8 +17,7 @@ SPARE = 0.97
 class Door:
     """Whether waiting requests may join: several at once, or after a while, or when half the window is empty.
 
-    A window that is to be filled from many pages is filled in one go: decoding the first few meanwhile would take the
-    card from the encoder that all the others wait for.
+    A window that is filled in one go fills sooner; pages of one length then end together, and it is empty again.
     """
 
     def __init__(self, at_once: int, wait_s: float) -> None:
@@ -29,17 +25,14 @@ class Door:
         self._wait_s = wait_s
         self._since_s: float | None = None
 
-    def opens(self, places: int, running: int, window: int, now_s: float, *, coming: int = 0) -> bool:
-        """`places`: how many of those that wait could join; `coming`: pages that are being encoded, or about to be."""
+    def opens(self, places: int, running: int, window: int, now_s: float) -> bool:
+        """`places`: how many of those that wait could join."""
         if places <= 0:
             self._since_s = None
             return True
         if self._since_s is None:
             self._since_s = now_s
-        wanted, wait_s = self._at_once, self._wait_s
-        if running < window // 2:
-            wanted, wait_s = (window * 3 // 4 - running, FILL_S) if coming >= MANY else (1, 0.0)
-        if places < wanted and now_s - self._since_s < wait_s:
+        if places < self._at_once and running >= window // 2 and now_s - self._since_s < self._wait_s:
             return False
         self._since_s = None
         return True

@@ -104,11 +104,6 @@ class Ahead(threading.Thread):
         """Its request has finished."""
         self._embeddings.pop(ticket, None)
 
-    @property
-    def coming(self) -> int:
-        """Pages that are wanted and not encoded yet."""
-        return len(self._pending)
-
     def __len__(self) -> int:
         return len(self._embeddings)
 

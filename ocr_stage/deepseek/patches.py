@@ -106,8 +106,7 @@ def _hold(config: FastConfig) -> None:
     def held(self: Any, *args: Any, **kwargs: Any) -> Any:
         most, running = self.scheduler_config.max_num_seqs, len(self.running)
         free_places = room.places(self.running, self.waiting, most, self.kv_cache_config.num_blocks * self.block_size)
-        coming = fast.STATE.ahead.coming if fast.STATE.ahead is not None else 0
-        open_now = door.opens(free_places, running, room.window, time.monotonic(), coming=coming)
+        open_now = door.opens(free_places, running, room.window, time.monotonic())
         self.max_num_running_reqs = running + free_places if open_now else running
         try:
             output = schedule(self, *args, **kwargs)

@@ -104,21 +104,6 @@ def test_a_half_empty_batch_takes_everybody_at_once():
     assert Door(16, 0.5).opens(places=1, running=255, window=512, now_s=0.0)
 
 
-def test_an_empty_batch_is_filled_in_one_go_while_many_pages_are_on_their_way():
-    door = Door(16, 0.5)
-    assert not door.opens(places=40, running=0, window=512, now_s=0.0, coming=96)
-    assert not door.opens(places=383, running=0, window=512, now_s=4.0, coming=96)
-    assert door.opens(places=384, running=0, window=512, now_s=4.1, coming=96)
-
-
-def test_filling_has_an_end_in_time_and_in_pages():
-    door = Door(16, 0.5)
-    assert not door.opens(places=40, running=0, window=512, now_s=0.0, coming=96)
-    assert door.opens(places=41, running=0, window=512, now_s=0.1, coming=31), "there are no more: nothing to wait for"
-    assert not door.opens(places=40, running=0, window=512, now_s=1.0, coming=96)
-    assert door.opens(places=200, running=0, window=512, now_s=6.1, coming=96)
-
-
 class Running:
     def __init__(self, prompt, output=0):
         self.num_prompt_tokens, self.num_output_tokens = prompt, output
