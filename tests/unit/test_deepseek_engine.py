@@ -406,6 +406,6 @@ def test_settings_become_an_engine():
     settings = Settings.model_validate({"ocr": {"engine": "deepseek"}, "gpu": {"model": "there", "fp8_cache": True}})
     assert isinstance(open_model(settings), DeepSeekModel)
     assert (gpu_settings(settings).model, gpu_settings(settings).fp8) == ("there", True)
-    assert pages_at_once(settings) == 640
+    assert pages_at_once(settings) == 896
     card = Settings.model_validate({"ocr": {"engine": "deepseek"}, "gpu": {"card_gb": 8, "sequences": 3}})
     assert (gpu_settings(card).sequences, gpu_settings(card).group) == (3, 1)
