@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +36,9 @@ from infra.kafka_cluster import (
 )
 from infra.kafka_door import TAKEN, connected, translated
 
+LEAVE_S = 30.0
+"""Its last question to a broker, and its farewell, have ended by then."""
+
 
 class KafkaReader:
     """One member of a group, or a follower: a thread that polls, and what it fetched."""
@@ -54,6 +58,8 @@ class KafkaReader:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._commits: Batcher[Due, FolioError | None] = Batcher(self._commit_all)
+        self._committing = ThreadPoolExecutor(1, f"kafka-commit-{group or 'follower'}")
+        """Not a thread of the pool that everybody shares: it waits out a rebalance."""
         self._thread = threading.Thread(target=self._run, name=f"kafka-{group or 'follower'}", daemon=True)
         self._thread.start()
 
@@ -98,7 +104,7 @@ class KafkaReader:
             raise error
 
     async def _commit_all(self, jobs: Sequence[Due]) -> Sequence[FolioError | None]:
-        return await asyncio.to_thread(self._commit_together, jobs)
+        return await self._loop.run_in_executor(self._committing, self._commit_together, jobs)
 
     def _commit_together(self, jobs: Sequence[Due]) -> Sequence[FolioError | None]:
         """One request for all that came meanwhile; who has lost a lease hears so, the others go on."""
@@ -152,8 +158,12 @@ class KafkaReader:
             self._loop.call_soon_threadsafe(self._news.set)
 
     def _stop(self) -> None:
+        """Leave the group. A thread that hangs is left behind: it ends with the process, its session with the group."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(LEAVE_S)
+        if self._thread.is_alive():
+            lines().warning("a Kafka client hangs and is left behind", group=self._group)
+        self._committing.shutdown(wait=False)
 
     # From here on: the polling thread.
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -208,6 +209,28 @@ async def test_a_topic_that_is_missing_is_waited_for_and_said(kafka: str) -> Non
         await log.append(PAGES, pages(1))  # the others are not held up
         await log.apply(await log.plan([DEAD]))
         await insist(lambda: log.append(DEAD, pages(1)))
+
+
+async def test_a_client_that_hangs_is_noticed_and_left_behind(kafka: str, monkeypatch) -> None:
+    """Its library waits without limits in places: the process says so, reads fail, and a stop does not hang with it."""
+    monkeypatch.setattr("infra.kafka_reader.SILENT_S", 1.5)
+    monkeypatch.setattr("infra.kafka_reader.LEAVE_S", 0.5)
+    released = threading.Event()
+    async with opened(kafka) as log:
+        async with log.reader([PAGES], "hung") as reader:
+            await log.append(PAGES, pages(1))
+            await read_values(reader, {b"0"})
+            assert log.silent_s < 1.5
+            monkeypatch.setattr(reader, "_turn", lambda _: released.wait(60))
+            await asyncio.sleep(2.0)
+            assert log.silent_s > 1.5
+            with pytest.raises(Transient, match="silent for"):
+                await reader.read(**ALL, wait_s=1)
+            began = time.monotonic()
+        assert time.monotonic() - began < 5.0
+        assert log.silent_s == 0.0
+        released.set()
+        await asyncio.to_thread(reader._thread.join, 30)
 
 
 @pytest.mark.faults
