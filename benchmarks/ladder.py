@@ -1,8 +1,9 @@
 """The ladder over 5,000 pages with a model that fails on a fifth of them: how pages end, and what it costs in calls.
 
-Input: pages as bytes, in two worlds. `bound`: a fifth of the pages is in trouble, a quarter each with a loop, a cut
+Input: pages as bytes, in three worlds. `bound`: a fifth of the pages is in trouble, a quarter each with a loop, a cut
 end, an empty and a garbled answer, and a draw says what cures each (below; pages with a cut end mostly want halves).
-`chance`: every answer goes wrong with one in five by itself. Nobody has measured what cures the real model's pages: the
+`alike`: the same, whatever the trouble is; what is cut has fewer tries than that draw, and fails more often. `chance`:
+every answer goes wrong with one in five by itself. Nobody has measured what cures the real model's pages: the
 draws are assumptions. Everything but the model, the pictures and the other engine is what runs in production. The
 reference in the same run is the model without a ladder. Must reach: every page ends as text or as failed with its
 cause, no loop in the output (partial texts included), at most 1.4 calls of engines a page, every rung in the metrics.
@@ -14,7 +15,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import REGISTRY
@@ -120,14 +121,18 @@ def spoiled(text: str, trouble: Trouble) -> tuple[str, Finish]:
     return ("", Finish.STOP) if trouble is Trouble.EMPTY else ("%&@}{$)(/" * 40, Finish.STOP)
 
 
-def bound(pages: int, seed: int) -> list[Fate]:
+def bound(pages: int, seed: int, of_length: Mapping[str, float] = CURES_OF_LENGTH) -> list[Fate]:
     chance = random.Random(seed)
-    return [drawn(chance) if chance.random() < TROUBLED else Fate() for _ in range(pages)]
+    return [drawn(chance, of_length) if chance.random() < TROUBLED else Fate() for _ in range(pages)]
 
 
-def drawn(chance: random.Random) -> Fate:
+def alike(pages: int, seed: int) -> list[Fate]:
+    return bound(pages, seed, CURES)
+
+
+def drawn(chance: random.Random, of_length: Mapping[str, float]) -> Fate:
     trouble = chance.choice(KINDS)
-    cures = CURES_OF_LENGTH if trouble is Trouble.LENGTH else CURES
+    cures = of_length if trouble is Trouble.LENGTH else CURES
     return Fate(trouble, chance.choices(list(cures), list(cures.values()))[0])
 
 
@@ -136,7 +141,7 @@ def by_chance(pages: int, seed: int) -> list[Chance]:
     return [Chance(chance)] * pages
 
 
-WORLDS: dict[str, Callable[[int, int], Sequence[Fate | Chance]]] = {"bound": bound, "chance": by_chance}
+WORLDS: dict[str, Callable[[int, int], Sequence[Fate | Chance]]] = {"bound": bound, "alike": alike, "chance": by_chance}
 
 
 async def run(world: World) -> tuple[Counter[str], Counter[str], int]:

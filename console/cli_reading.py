@@ -174,6 +174,17 @@ def page(
     ] = None,
     boxes: Annotated[bool, typer.Option("--boxes", help="Draw the page's blocks on it, a colour a kind.")] = False,
     hit: Annotated[bool, typer.Option("--hit", help="Mark the last search's hits on it.")] = False,
+    again: Annotated[
+        bool, typer.Option("--reread", help="Read its picture once more and print that; nothing is kept or replaced.")
+    ] = False,
+    engine: Annotated[str | None, typer.Option("--engine", help="To reread: rapid, remote, deepseek.")] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="To reread: tiny, small, base, large, gundam, auto.")
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", help="To reread: markdown, text, ocr, figure, describe, locate: TERM, free: TEXT."),
+    ] = None,
     password: PasswordOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -184,17 +195,31 @@ def page(
     Examples:
       folio page report.pdf 3
       folio page report.pdf 3 --image page.jpg --boxes
+      folio page report.pdf 3 --reread --mode large --prompt text
       folio page report.pdf 3 --json
     """
     from console import reading
     from console.session import open_session
 
-    settings = settings_of(data)
-    must_exist(settings.data)
+    asked = {
+        name: value for name, value in (("engine", engine), ("mode", mode), ("prompt", prompt)) if value is not None
+    }
     if image is None and (boxes or hit):
         raise typer.BadParameter("--boxes and --hit draw on the picture: add --image FILE")
+    if asked and not again:
+        raise typer.BadParameter("--engine, --mode and --prompt say how to read it once more: add --reread")
     if image is not None:
+        if again:
+            raise typer.BadParameter("--reread prints text, --image writes the picture: one of them")
         reading.check_place(image, "--image")
+    settings = settings_of(data, {"ocr": asked} if asked else None)
+    must_exist(settings.data)
+    if again:
+        from console.rereading import reread
+
+        text = reread(settings, asked, document, number, password=password_of(password))
+        print_json(text) if as_json else _print_page(text, document, number)
+        return
     with open_session(settings, warm=False) as session:
         if image is not None:
             marks = reading.marks_on(settings.data, document, number) if hit else ()

@@ -9,6 +9,7 @@ from typing import Any
 from console.numbers import count
 from console.passages import passage, telling, words
 from ledger.audit import DocumentStatus, PageStatus
+from ocr_stage.prompts import FREE, UNTRAINED
 
 SECTION_LINES_MAX = 40
 REMARK_CHARS_MAX = 110
@@ -208,6 +209,8 @@ def how_read(page: Mapping[str, Any]) -> Iterator[str]:
     for what, key in (("picture mended", "steps"), ("tried", "rungs"), ("flags", "flags")):
         if page.get(key):
             yield f"{what}: {', '.join(page[key])}"
+    if page.get("prompt") == FREE:
+        yield f"note: {UNTRAINED}"
 
 
 def print_settings(rows: Sequence[dict[str, str]]) -> None:

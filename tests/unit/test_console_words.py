@@ -258,4 +258,5 @@ def test_a_page_says_who_read_it_and_what_was_tried() -> None:
         "tried: guard: repetition, mode: repetition",
     ]
     assert list(how_read({"source": "ocr", "engine": "rapidocr"})) == ["read by rapidocr"]
+    assert "not trained" in list(how_read({"source": "ocr", "prompt": "free"}))[-1]
     assert list(how_read({"source": "text_layer", "engine": "pymupdf"})) == []

@@ -192,22 +192,17 @@ async def test_a_model_that_goes_away_in_the_middle_blames_no_page(death):
         await ladder(ScriptedModel(LOOP, death), other=OtherEngine()).read(b"page")
 
 
-async def test_of_halves_none_is_left_running_when_one_is_in_trouble_for_good():
-    running = asyncio.Event()
+async def test_a_lower_half_is_not_asked_about_when_the_upper_one_is_no_good():
+    model = ScriptedModel((CUT, Finish.LENGTH))
+    error = await failed(ladder(model), b"upper|lower")
+    assert [image for image, _ in model.asks] == [b"upper|lower", b"upper|lower", b"upper"]
+    assert error.reading.markdown == CUT
 
-    class Halves(ScriptedModel):
-        async def ask(self, image, ask):
-            if image == b"lower":
-                running.set()
-                await asyncio.Event().wait()
-            if image == b"upper":
-                await running.wait()
-                raise Transient(Cause.ENGINE_DOWN)
-            return await super().ask(image, ask)
 
+async def test_a_model_that_goes_away_between_the_halves_blames_no_page():
+    model = ScriptedModel((CUT, Finish.LENGTH), (CUT, Finish.LENGTH), GOOD, Transient(Cause.ENGINE_DOWN))
     with pytest.raises(Transient):
-        await ladder(Halves((CUT, Finish.LENGTH))).read(b"upper|lower")
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+        await ladder(model, other=OtherEngine()).read(b"upper|lower")
 
 
 async def test_a_page_that_is_cancelled_on_a_rung_leaves_nothing_behind_and_its_neighbours_go_on():

@@ -1,0 +1,46 @@
+"""`folio page --reread`: a page that is there read once more, in this process; what comes of it is kept nowhere."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from console import reading
+from console.session import open_session
+from folio.errors import FolioError, Permanent, Transient
+from folio.records import Page, PageText
+from folio.settings import Settings
+from infra.engines import open_engine
+from ocr_stage.engine import Engine
+from ocr_stage.stage import failed_text, text_of
+
+KNOWS_NOTHING_OF_IT = ("rapid", "scripted")
+"""Engines that have one resolution and no prompt."""
+
+
+def reread(
+    settings: Settings, asked: Mapping[str, Any], document: str, number: int, *, password: str
+) -> dict[str, Any]:
+    """As the API answers for a page that is kept. `settings` have what is `asked` in them.
+
+    Raises FolioError when there is no such page or picture, when the engine is away or does not know what is asked.
+    """
+    engine = settings.ocr.engine
+    if engine in KNOWS_NOTHING_OF_IT and (unknown := sorted(asked.keys() - {"engine"})):
+        raise FolioError(f"ocr.engine = {engine} has no {' and no '.join(unknown)}: --engine remote or deepseek has")
+    reader = open_engine(settings)  # refuses what cannot be before anything is fetched
+    with open_session(settings, warm=False) as session:
+        kept = session.call(lambda client: client.page(document, number))
+        jpeg = reading.picture(session, document, number, password=password)
+    page = Page.model_validate({name: kept[name] for name in ("doc", "version", "page", "page_count", "name")})
+    return asyncio.run(_read(reader, page, jpeg)).model_dump(mode="json")
+
+
+async def _read(engine: Engine, page: Page, jpeg: bytes) -> PageText:
+    try:
+        return text_of(page, await engine.read(jpeg), engine=engine.name)
+    except Permanent as error:
+        return failed_text(page, error, engine=engine.name)
+    except Transient as error:
+        raise FolioError(f"{error}; nothing was changed, try again when it is back") from None
+    finally:
+        await engine.close()
