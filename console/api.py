@@ -2,7 +2,6 @@
 
 import errno
 import json
-import math
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +22,7 @@ from console.api_replay import dead_letters, replays
 from console.health import alive, ready
 from console.refusals import Wrong, add_errors, only_known
 from folio import __version__, questions, records
+from folio.claims import plain_metadata
 from folio.errors import Cause, Permanent, Transient
 from folio.ids import DOC_ID_CHARS_MAX, TENANT_DEFAULT, doc_of
 from folio.questions import Filters, Hit, Question
@@ -103,16 +103,14 @@ class Putting(BaseModel):
             found = json.loads(self.metadata)
         except ValueError:
             found = None
-        if not isinstance(found, dict) or not all(name and _is_plain(value) for name, value in found.items()):
+        if not isinstance(found, dict):
             raise Wrong(
                 f'metadata {self.metadata[:80]!r}: a JSON object is wanted, like {{"year": 2024, "paid": true}}'
             )
-        return found
-
-
-def _is_plain(value: Any) -> bool:
-    """What a filter can ask for: a text, true or false, or a number that there is."""
-    return isinstance(value, str | bool) or (isinstance(value, int | float) and math.isfinite(value))
+        try:
+            return plain_metadata(found)
+        except ValueError as error:
+            raise Wrong(f"metadata: {error}") from None
 
 
 class Answer(BaseModel):

@@ -137,7 +137,7 @@ def dead_redrive(
 
 def _print_redriven(done: Sequence[dict[str, Any]]) -> None:
     for one in done:
-        more = f": {one['detail']}" if one["detail"] else f" as {one['appended']}" if one["appended"] else ""
+        more = f": {shown(one['detail'])}" if one["detail"] else f" as {one['appended']}" if one["appended"] else ""
         print(f"{one['position']}: {one['outcome']}{more}", flush=True)
 
 
@@ -202,8 +202,10 @@ def _line(number: int, one: dict[str, Any]) -> str:
     page = f" p. {one['page']}" if one["page"] else ""
     again = f"  ({one['count']} times)" if one["count"] > 1 else ""
     closed = "  redriven" if one["redriven_ms"] else ""
-    facts = f"{_when(one['dead_ms'])}  {one['position']}  {one['stage']}  {one['cause']}  {one['document']}{page}"
-    return f"{number}. {facts}{again}{closed}\n   {one['detail'] or one['sentence']}"
+    facts = (
+        f"{_when(one['dead_ms'])}  {one['position']}  {one['stage']}  {one['cause']}  {shown(one['document'])}{page}"
+    )
+    return f"{number}. {facts}{again}{closed}\n   {shown(one['detail']) or one['sentence']}"
 
 
 def _print_one(one: dict[str, Any]) -> None:
@@ -213,13 +215,18 @@ def _print_one(one: dict[str, Any]) -> None:
     print(f"{one['position']}: {one['cause']} in {one['stage']}, {_when(one['dead_ms'])}")
     print(f"  {one['sentence']}")
     if one["detail"]:
-        print(f"  {one['detail']}")
-    print(f"document:  {one['document']}{version}{page}")
+        print(f"  {shown(one['detail'])}")
+    print(f"document:  {shown(one['document'])}{version}{page}")
     print(f"attempts:  {one['attempts']}" + (f", given up {one['count']} times" if one["count"] > 1 else ""))
     print(f"its bytes: {there}")
     for name, value in sorted(one["headers"].items()):
-        print(f"  {name}: {value}")
+        print(f"  {shown(name)}: {shown(value)}")
     print(one["advice"])
+
+
+def shown(text: str) -> str:
+    """A stranger's words on one line: what would steer a terminal, or hide in it, is written as its escape."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _when(ms: int) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from folio.batching import Batcher
+from folio.claims import DOCUMENT_PAGES_MAX, VERSION_MAX, plain_metadata
 from folio.errors import FolioError, Permanent, Transient
 from folio.ids import TENANT_DEFAULT, Doc, doc_of, page_key, sha256
 from folio.log import Entry, Log, Position, Record
@@ -118,8 +119,10 @@ class Producer:
         if not 1 <= page <= (page_count or page):
             of = f" of {page_count}" if page_count else ""
             raise NotSent(f"{what}: there is no page {page}{of}: pages count from 1 to page_count")
-        if version < 1:
-            raise NotSent(f"{what}: version {version}: versions are numbers from 1, a later one is greater")
+        if max(page, page_count or 0) > DOCUMENT_PAGES_MAX:
+            raise NotSent(f"{what}: a document has at most {DOCUMENT_PAGES_MAX:,} pages")
+        if not 1 <= version <= VERSION_MAX:
+            raise NotSent(f"{what}: version {version}: versions are 64-bit numbers from 1, a later one is greater")
         facts = Page(doc=doc, version=version, page=page, page_count=page_count, sha256=sha256(image))
         record = Record(page_key(doc, page), image, {**_own(headers, what), **facts.headers()})
         return await self._send(self._pages, record, what)
@@ -160,9 +163,11 @@ class Producer:
         what = f"the announcement of {document!r}"
         if not urlsplit(address).scheme:
             raise NotSent(f"{what}: {address[:80]!r} is no address: https://host/folder/file.pdf is wanted")
-        upload = Upload(
-            doc=self._doc(document), fetch=address, sha256=file_sha256, metadata=dict(metadata or {}), pages=pages
-        )
+        try:
+            said = plain_metadata(metadata or {})
+        except ValueError as error:
+            raise NotSent(f"{what}: metadata: {error}") from None
+        upload = Upload(doc=self._doc(document), fetch=address, sha256=file_sha256, metadata=said, pages=pages)
         return await self._send(UPLOADS, Record(upload.doc, upload.encode()), what)
 
     async def delete(self, document: str) -> Position:

@@ -10,6 +10,8 @@ Doc = NewType("Doc", str)
 
 TENANT_DEFAULT = "default"
 DOC_ID_CHARS_MAX = 512
+NOT_UTF8 = "\ufffd"
+"""What bytes that are no UTF-8 are decoded to: with it in their ids, two documents would become one."""
 NAMESPACE = uuid.UUID("6f6c696f-0000-5000-8000-666f6c696f21")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -20,6 +22,8 @@ def doc_of(tenant: str, doc_id: str) -> Doc:
         raise ValueError(f"tenant {tenant!r}: use lower-case letters, digits, '.', '_' and '-', at most 64")
     if not doc_id or len(doc_id) > DOC_ID_CHARS_MAX or not doc_id.isprintable():
         raise ValueError(f"document id {doc_id[:80]!r}: 1 to {DOC_ID_CHARS_MAX} printable characters")
+    if NOT_UTF8 in doc_id:
+        raise ValueError(f"document id {doc_id[:80]!r}: UTF-8 is wanted")
     return Doc(f"{tenant}/{doc_id}")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, TypeVar
 import zstandard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from folio.claims import DOCUMENT_PAGES_MAX, VERSION_MAX, Metadata, whole_number
 from folio.errors import Cause, Permanent
 from folio.ids import Doc, doc_of, version_at
 from folio.log import Entry, Position, Record
@@ -106,11 +107,19 @@ class Upload(Message):
     name: str = ""
     uri: str = ""
     size_bytes: int = 0
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = {}
     pages: str = ""
     deleted: bool = False
     cancelled: bool = False
     answers: int = 0
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Upload":
+        """What an entry says of the document that its key names. Raises Permanent(schema_invalid)."""
+        upload = cls.decode(entry.value)
+        if upload.doc != entry.key:  # compaction goes by the key, and would keep or drop the wrong one
+            raise Permanent(Cause.SCHEMA_INVALID, f"key: {entry.key[:80]!r} is not its doc, {upload.doc[:80]!r}")
+        return upload
 
     def version_in(self, entry: Entry) -> int:
         """The version that this upload, which came in `entry`, makes or completes."""
@@ -121,7 +130,7 @@ class Upload(Message):
 def upload_version(entry: Entry) -> int:
     """The version that an entry of `uploads` makes; by its position alone where it cannot be read."""
     try:
-        return Upload.decode(entry.value).version_in(entry)
+        return Upload.of(entry).version_in(entry)
     except Permanent:
         return version_at(entry.appended_ms, entry.position.offset)
 
@@ -130,9 +139,9 @@ class Page(Message):
     """A raw page image on `pages`: the value is the image, every fact below travels in headers."""
 
     doc: Doc
-    version: int = Field(gt=0)
-    page: int = Field(ge=1)
-    page_count: int | None = Field(default=None, ge=1)
+    version: int = Field(gt=0, le=VERSION_MAX)
+    page: int = Field(ge=1, le=DOCUMENT_PAGES_MAX)
+    page_count: int | None = Field(default=None, ge=1, le=DOCUMENT_PAGES_MAX)
     sha256: str = ""
     verify: bool = False
     name: str = ""
@@ -163,9 +172,9 @@ class Page(Message):
         try:
             return cls(
                 doc=doc_of(read("folio-tenant") or "default", read("folio-doc-id") or ""),
-                version=int(read("folio-version") or 0),
-                page=int(read("folio-page") or 0),
-                page_count=int(read("folio-page-count") or 0) or None,
+                version=whole_number("folio-version", read("folio-version") or ""),
+                page=whole_number("folio-page", read("folio-page") or ""),
+                page_count=whole_number("folio-page-count", read("folio-page-count") or "") or None,
                 sha256=read("folio-sha256") or "",
                 verify=read("folio-verify") == "1",
                 name=read("folio-name") or "",

@@ -165,7 +165,11 @@ class Kafka(Section):
     """The log of more than one process. Without servers it is embedded: a file in the data folder, one process."""
 
     servers: str = Field("", description="host:port, several by commas; empty: the embedded log, one process")
-    prefix: str = Field("", description="before the name of every topic and group, so that folios share a cluster")
+    prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="before the name of every topic and group, so that folios share a cluster",
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str = Field("", description="for SASL")

@@ -42,15 +42,19 @@ HEADS_INDEXED = {"seen": models.PayloadSchemaType.INTEGER, "revision": models.Pa
 class QdrantStore:
     """Two collections: the points, and `…__heads`. Every write waits until the server has it in its log on disk.
 
-    `inline` calls the client on the event loop's own thread: for the memory mode, which is not made for several.
+    `address` is what people know the server by. `inline` calls the client on the event loop's own thread: for the
+    memory mode, which is not made for several.
     """
 
-    def __init__(self, client: QdrantClient, *, collection: str, dimension: int, inline: bool = False) -> None:
+    def __init__(
+        self, client: QdrantClient, *, collection: str, dimension: int, inline: bool = False, address: str = ""
+    ) -> None:
         self.client = client
         self.collection = collection
         self._heads = f"{collection}__heads"
         self._dimension = dimension
         self._inline = inline
+        self._address = address
 
     async def open(self) -> None:
         about = {"tokenizer": sparse.VERSION, "dimension": self._dimension}
@@ -226,7 +230,7 @@ class QdrantStore:
         try:
             return call() if self._inline else await asyncio.to_thread(call)
         except (ResponseHandlingException, UnexpectedResponse, ConnectionError) as error:
-            raise _translated(error) from error
+            raise _translated(error, self._address) from error
 
 
 def _is(key: str, value: str | int) -> models.FieldCondition:
@@ -282,11 +286,11 @@ def _dense(record: models.Record) -> Vector:
     return np.asarray(vector[""] if isinstance(vector, dict) else vector, np.float32)
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: Exception, address: str) -> Exception:
     """Away or busy: wait for it. Full: say so. Anything else is a defect and stays what it is."""
     status = getattr(error, "status_code", None)
     if status == 507 or "No space left" in str(error):
         return Transient(Cause.DISK_FULL, str(error))
     if status is None or status == 429 or status >= 500 or not isinstance(error, ApiException):
-        return Transient(Cause.STORE_DOWN, str(error))
+        return Transient(Cause.STORE_DOWN, f"Qdrant at {address} (indexer.url): {error}" if address else str(error))
     return error

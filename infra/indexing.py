@@ -101,7 +101,7 @@ def open_store(settings: Settings, generation: str, dimension: int) -> Store:
         from indexer.qdrant import QdrantStore
 
         client = QdrantClient(settings.indexer.url, api_key=settings.indexer.api_key or None)
-        return QdrantStore(client, collection=collection, dimension=dimension)
+        return QdrantStore(client, collection=collection, dimension=dimension, address=settings.indexer.url)
     if settings.indexer.store == "memory":
         from indexer.memory import MemoryStore
 

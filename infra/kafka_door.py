@@ -62,7 +62,7 @@ def _knock(servers: str) -> None:
     last: Exception | None = None
     for server in servers.split(","):
         host, _, port = server.strip().rpartition(":")
-        if not host or not port.isdecimal():
+        if not host or "/" in host or not port.isdecimal():
             raise SettingsError(f"kafka.servers: {server!r} is not host:port")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
@@ -86,7 +86,12 @@ def translated(error: errors.KafkaError, cluster: Cluster, doing: str) -> FolioE
     """One sentence: what happened, whose problem it is, what to do."""
     what = _cause_of(error)
     who = f"user {cluster.username!r}" if cluster.username else "this client"
-    if isinstance(error, errors.SaslAuthenticationFailedError | errors.IllegalSaslStateError):
+    if isinstance(error, errors.IllegalSaslStateError | errors.UnsupportedSaslMechanismError):
+        return SettingsError(
+            f"Kafka at {cluster.servers} does not speak {cluster.security_protocol} there: check "
+            f"kafka.security_protocol, the port in kafka.servers and kafka.sasl_mechanism ({what})"
+        )
+    if isinstance(error, errors.SaslAuthenticationFailedError):
         return SettingsError(
             f"Kafka at {cluster.servers} refuses {who}: check kafka.username, kafka.password and "
             f"kafka.sasl_mechanism ({what})"
@@ -108,6 +113,8 @@ def translated(error: errors.KafkaError, cluster: Cluster, doing: str) -> FolioE
         return Transient(
             Cause.LOG_DOWN, f"{doing}: a topic is missing (folio topics apply --yes makes it) or {who} may not see it"
         )
+    if "UNEXPECTED_EOF" in what:  # a broker that goes away does the same, so it is asked again
+        what = f"it ends the TLS handshake; if it always does: check kafka.security_protocol ({what})"
     return Transient(Cause.LOG_DOWN, f"Kafka at {cluster.servers}, {doing}: {what}")
 
 

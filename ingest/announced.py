@@ -28,7 +28,7 @@ def announcing(stage: Stage, fetcher: Fetcher | None, blobs: Blobs) -> Stage:
     """
 
     async def process(entry: Entry) -> AsyncGenerator[Output, None]:
-        upload = checked(Upload.decode(entry.value))
+        upload = checked(Upload.of(entry))
         if upload.fetch and not (upload.sha256 and await blobs.exists(upload.sha256)):
             there = await fetched(upload, fetcher, blobs)
             if not upload.sha256:

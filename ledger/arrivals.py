@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from folio import topics
+from folio.claims import DOCUMENT_PAGES_MAX, VERSION_MAX
 from folio.errors import Cause, Permanent
 from folio.ids import doc_id_of, doc_of, tenant_of
 from folio.log import Entry, Position
@@ -18,9 +19,6 @@ from ledger.compare import AGREEMENT_MIN, agreement, digest, failure_digest
 from ledger.rows import GAP, VERIFY, DocRows, PageRow, VersionRow
 from ledger.rules import Index, Timings, decide
 
-PAGES_MAX = 100_000
-"""A page number is somebody's claim, and every page below it that never comes is named: so it has a bound."""
-NUMBER_MAX = 2**63 - 1
 INGEST = "ingest"
 _NUMBERS = (
     *("version", "revision", "page", "page_count", "read_ms", "size_bytes"),
@@ -54,7 +52,8 @@ class Arrival:
 
 def arrival(entry: Entry) -> Arrival | None:
     """Decode an entry; None when it says nothing about a document. Raises Permanent(schema_invalid)."""
-    message = _KINDS[entry.position.topic].decode(entry.value)
+    kind = _KINDS[entry.position.topic]
+    message = Upload.of(entry) if kind is Upload else kind.decode(entry.value)
     doc = getattr(message, "doc", None)
     if doc is None or (isinstance(message, DeadLetter) and message.redriven_ms):
         return None
@@ -77,11 +76,11 @@ def _check(message: Message, doc: str) -> None:
         raise Permanent(Cause.SCHEMA_INVALID, str(error)) from None
     for name in _NUMBERS:
         number = getattr(message, name, None)
-        if number is not None and not 0 <= number <= NUMBER_MAX:
+        if number is not None and not 0 <= number <= VERSION_MAX:
             raise Permanent(Cause.SCHEMA_INVALID, f"{name}: {number} is out of range")
     for name in ("page", "page_count"):
-        if (getattr(message, name, None) or 0) > PAGES_MAX:
-            raise Permanent(Cause.SCHEMA_INVALID, f"{name}: more than {PAGES_MAX} pages are not one document")
+        if (getattr(message, name, None) or 0) > DOCUMENT_PAGES_MAX:
+            raise Permanent(Cause.SCHEMA_INVALID, f"{name}: more than {DOCUMENT_PAGES_MAX} pages are not one document")
     if isinstance(message, PageText) and not abs(message.seconds) < float("inf"):
         raise Permanent(Cause.SCHEMA_INVALID, "seconds: not a number")
 

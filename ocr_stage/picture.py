@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from folio.errors import Cause, Permanent
 
@@ -36,6 +36,8 @@ def decoded(image: bytes, *, edge_pixels: int, pixels_max: int) -> Image.Image:
                 return _decoded(picture, edge_pixels)
         except Image.DecompressionBombError as error:
             raise Permanent(Cause.PIXEL_LIMIT, str(error)) from None
+        except UnidentifiedImageError:
+            raise Permanent(Cause.CORRUPT, "the image does not decode: no picture of a kind that is read") from None
         except (OSError, ValueError, SyntaxError) as error:
             raise Permanent(Cause.CORRUPT, f"the image does not decode: {error}") from None
 

@@ -22,7 +22,7 @@ class Versions:
     def learn(self, entry: Entry) -> Doc | None:
         """Take one entry in; returns the document whose older pages are unwanted from now on."""
         try:
-            upload = Upload.decode(entry.value)
+            upload = Upload.of(entry)
         except Permanent:
             return None  # ingest writes its dead letter
         version = upload.version_in(entry)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from folio.claims import DOCUMENT_PAGES_MAX
 from folio.ids import Doc
 from folio.records import Page
 from folio.schemas import PUBLISHED, schema_of
 from infra.kafka_cluster import VALUE_BYTES_MAX
-from ledger.arrivals import PAGES_MAX
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "producing.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def test_the_page_names_every_header_every_schema_and_the_limits() -> None:
     assert missing == []
     assert [name for name in PUBLISHED if name != "page" and f"schemas/{name}.json" not in PAGE] == []
     assert f"{VALUE_BYTES_MAX / (1 << 20):g} MiB" in PAGE
-    assert f"{PAGES_MAX:,}" in PAGE
+    assert f"{DOCUMENT_PAGES_MAX:,}" in PAGE
 
 
 def test_every_example_that_it_names_is_there() -> None:

@@ -230,7 +230,7 @@ class TestRecords:
     @pytest.mark.parametrize(
         "message",
         [
-            Upload(doc="default/a", sha256="0" * 64, name="报告.pdf", metadata={"tags": ["x"]}),
+            Upload(doc="default/a", sha256="0" * 64, name="报告.pdf", metadata={"tags": "x"}),
             Receipt(doc="default/a", version=1, revision=1, generation="g", outcome="deleted"),
             DeadLetter(stage="s", cause=Cause.CORRUPT, topic="t", partition=0, offset=1, key="k"),
             ChunkSet(
@@ -263,6 +263,14 @@ class TestRecords:
             ({"folio-doc-id": "a", "folio-version": "1"}, "folio-page"),
             ({"folio-doc-id": "a", "folio-version": "x", "folio-page": "1"}, "headers"),
             ({"folio-doc-id": "a", "folio-version": "1", "folio-page": "0"}, "page"),
+            (
+                {"folio-doc-id": "a", "folio-version": "1.0", "folio-page": "1"},
+                "'1.0' is no whole number",
+            ),
+            ({"folio-doc-id": "a", "folio-version": "1", "folio-page": "1000000000"}, "page"),
+            ({"folio-doc-id": "a", "folio-version": "1", "folio-page": "1", "folio-page-count": "1000000000"}, "page"),
+            ({"folio-doc-id": "a", "folio-version": str(2**63), "folio-page": "1"}, "version"),
+            ({"folio-doc-id": "\ufffd", "folio-version": "1", "folio-page": "1"}, "UTF-8"),
             ({"folio-doc-id": "a", "folio-version": "1", "folio-page": "1", "folio-tenant": "A/B"}, "tenant"),
         ],
     )
@@ -278,6 +286,14 @@ class TestRecords:
                 message.decode(value)
         with pytest.raises(Permanent):
             Document.unpack(value)
+
+    @pytest.mark.parametrize(
+        "metadata", ['{"a": NaN}', '{"a": 1e999}', '{"a": {"b": 1}}', '{"a": null}', '{"a": "%s"}' % ("x" * 16_384)]
+    )
+    def test_metadata_that_no_filter_can_ask_for_or_without_bound_are_refused(self, metadata) -> None:
+        with pytest.raises(Permanent, match="metadata") as raised:
+            Upload.decode(b'{"doc": "default/a", "metadata": %s}' % metadata.encode())
+        assert raised.value.cause is Cause.SCHEMA_INVALID
 
     def test_an_older_reader_survives_a_newer_writer(self) -> None:
         assert Upload.decode(b'{"doc": "default/a", "something_new": {"x": 1}}').doc == "default/a"

@@ -27,6 +27,7 @@ from infra.folder_blobs import FolderBlobs
 from ingest import fetch
 from ingest.announced import announcing
 from ingest.fetch import Allowed, Fetcher, _write
+from ledger.arrivals import arrival
 
 BODY = b"%PDF-1.7 what lies there " * 1000
 DOC = Doc("default/far.pdf")
@@ -361,6 +362,19 @@ async def test_a_record_that_names_no_bytes_is_schema_invalid(tmp_path: Path, up
     with pytest.raises(Permanent) as caught:
         await read(upload, None, FolderBlobs(tmp_path / "blobs"))
     assert caught.value.cause is Cause.SCHEMA_INVALID
+
+
+async def test_a_key_that_is_not_its_doc_is_refused_before_anything_is_fetched(served: str, tmp_path: Path) -> None:
+    asked, blobs = Upload(doc=DOC, fetch=f"{served}/files/a.pdf"), FolderBlobs(tmp_path / "blobs")
+    stage = announcing(
+        Stage(name="ingest", sources=(UPLOADS,), process=None), fetcher(tmp_path, f"{served}/files/"), blobs
+    )
+    wrong = Entry(Position("uploads", 0, 5), "default/other", asked.encode(), {}, appended_ms=1000)
+    for takes in (lambda: anext(stage.process(wrong)), lambda: asyncio.to_thread(arrival, wrong)):
+        with pytest.raises(Permanent, match="key") as caught:
+            await takes()
+        assert caught.value.cause is Cause.SCHEMA_INVALID
+    assert Answers.asked == []
 
 
 async def test_a_deletion_needs_no_bytes(tmp_path: Path) -> None:
