@@ -63,7 +63,9 @@ def replay(
     if accept_gap and not resume:
         raise typer.BadParameter("--accept-gap goes with --topic and --group, or with --resume ID")
     if sum((every, bool(resume), bool(stop), bool(topic))) != 1:
-        raise typer.BadParameter("one of --topic, --list, --resume and --stop is wanted: see folio replay --help")
+        raise typer.BadParameter("only one of --topic, --list, --resume and --stop goes: see folio replay --help")
+    if resume and (dead or any(one is not None for one in (group, from_offset, from_time, document, tenant, rate))):
+        raise typer.BadParameter("--resume goes on as it was begun: what it reads and its --rate cannot be changed")
     doc = f"{tenant or 'default'}/{document}" if document else ""
     asked = {
         "topic": topic or "",
@@ -177,7 +179,12 @@ def _moment(given: str | None) -> int | None:
 
 
 def _per_second(given: str | None) -> float:
-    match = RATE.fullmatch((given or "0").strip())
-    if match is None:
-        raise typer.BadParameter(f"--rate {given!r}: a number of records for a time is wanted, like 5/s or 300/min")
+    """0 without the option: as fast as it goes. A rate of 0 that somebody typed is not meant so."""
+    if given is None:
+        return 0.0
+    match = RATE.fullmatch(given.strip())
+    if match is None or not float(match[1]):
+        raise typer.BadParameter(
+            f"--rate {given!r}: a number of records above 0 for a time is wanted, like 5/s or 300/min"
+        )
     return float(match[1]) / SECONDS[match[2] or "s"]
