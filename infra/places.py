@@ -1,6 +1,8 @@
 """Where things lie in a data folder; importing this costs nothing."""
 
 LOG_FILE = "log.sqlite"
+LOG_OF_FILE = "log-of"
+"""Names the cluster and the prefix that this folder's ledger and index were made from; an embedded folio has none."""
 LEDGER_FILE = "ledger.sqlite"
 """Of the process that answers for this folder: what `folio status` reads."""
 LEDGER_APART_FILE = "ledger-apart.sqlite"

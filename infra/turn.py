@@ -37,6 +37,7 @@ class Turn:
         self._reader: Reader | None = None
         self._held_s = -TRUE_FOR_S
         self._away = False
+        self._was_ours = False
         self._next: dict[Lease, Offset] = {}
         """What the group reads next, by lease; what another member read before is told by the log."""
 
@@ -61,8 +62,11 @@ class Turn:
         try:
             await reader.commit({lease: await self._following(lease)})
         except (LeaseLost, Transient) as error:
-            logger().warning("a turn is not ours any more", group=self._group, why=str(error))
+            if self._was_ours:  # said once; while a group forms, leases come and go and nothing was lost
+                logger().warning("a turn is not ours any more", group=self._group, why=_why(error))
+            self._was_ours = False
             return False
+        self._was_ours = True
         return True
 
     async def is_held(self) -> bool:
@@ -122,6 +126,12 @@ class Turn:
             except Transient:
                 self._away = True
                 await asyncio.sleep(LOOK_S)
+
+
+def _why(error: LeaseLost | Transient) -> str:
+    if isinstance(error, Transient):
+        return str(error)
+    return "another process has it now, or this one was silent for a session"
 
 
 def in_turn(stage: Stage, turn: Turn) -> Stage:

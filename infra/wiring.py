@@ -16,7 +16,7 @@ from folio.stage import Stage
 from folio.topics import DEAD, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS
 from infra.folder_blobs import FolderBlobs
 from infra.passwords import Passwords
-from infra.places import BLOBS_FOLDER, INCOMING, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE, SCRATCH_FOLDER
+from infra.places import BLOBS_FOLDER, INCOMING, LEDGER_APART_FILE, LEDGER_FILE, LOG_FILE, LOG_OF_FILE, SCRATCH_FOLDER
 from infra.quiet import Quiet
 from infra.roles import ALL, API, EMBED, INDEX, INGEST, LEDGER, OCR
 from infra.sqlite_log import SqliteLog
@@ -85,9 +85,13 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
     ledger_file = settings.data / (LEDGER_FILE if API in roles else LEDGER_APART_FILE)
     async with AsyncExitStack() as stack:
         blobs = await open_blobs(settings)
+        _check_log_of(settings)
         log = await open_log(stack, settings, blobs)
+        ours = f"data folder {settings.data.resolve()}" if isinstance(log, SqliteLog) else await log.identity()
+        if not isinstance(log, SqliteLog):
+            _keep_log_of(settings, ours)
         if settings.blobs.url or settings.kafka.servers:
-            await _claim(blobs, settings, log)  # a folder inside of the data folder is nobody else's
+            await _claim(blobs, settings, ours)  # a folder inside of the data folder is nobody else's
         sandbox, passwords = Sandbox(limits(settings)), Passwords(are_read_here=INGEST in roles)
         stack.push_async_callback(sandbox.close)
         turn = Turn(log) if settings.kafka.servers and LEDGER in roles else None
@@ -215,9 +219,34 @@ async def open_blobs(settings: Settings) -> Blobs:
     return blobs
 
 
-async def _claim(blobs: Blobs, settings: Settings, log: "SqliteLog | KafkaLog") -> None:
+def _check_log_of(settings: Settings) -> None:
+    """Raises SettingsError where the folder's ledger and index were made from a log of the other kind."""
+    data, record = settings.data, settings.data / LOG_OF_FILE
+    if settings.kafka.servers and (data / LOG_FILE).exists():
+        raise SettingsError(
+            f"{data} is the data folder of an embedded folio, whose documents Kafka does not have: choose another"
+            " --data folder (FOLIO_DATA) for this one"
+        )
+    if not settings.kafka.servers and record.exists():
+        raise SettingsError(
+            f"{data} is a data folder of {record.read_text()}: set kafka.servers, or choose another --data folder"
+        )
+
+
+def _keep_log_of(settings: Settings, ours: str) -> None:
+    """Raises SettingsError where the folder's ledger and index were made from another cluster or prefix."""
+    record = settings.data / LOG_OF_FILE
+    known = record.read_text() if record.exists() else ""
+    if known and known != ours:
+        raise SettingsError(
+            f"{settings.data} is a data folder of {known}, and this is {ours}: choose another --data folder, or"
+            " correct kafka.servers and kafka.prefix"
+        )
+    record.write_text(ours)
+
+
+async def _claim(blobs: Blobs, settings: Settings, ours: str) -> None:
     """Raises SettingsError when the store is another folio's: each would sweep what only the other still needs."""
-    ours = f"data folder {settings.data.resolve()}" if isinstance(log, SqliteLog) else await log.identity()
     found = await blobs.claim(ours)
     if found != ours:
         raise SettingsError(

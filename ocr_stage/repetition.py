@@ -18,8 +18,6 @@ TABLE_TIMES, TABLE_TOKENS = 12, 300
 WORDLESS_TIMES, WORDLESS_TOKENS = 12, 1500
 COUNTED_TIMES, COUNTED_TOKENS, COUNTED_WORDS = 12, 1500, 3
 """With numbers that change: forms and lists of links have such lines, dozens of them; and so many words in each."""
-SPARSE = 4
-"""Where fewer than one token in so many is a word, it is data: rows of numbers, links, a list of ``"true", ``."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 TOKEN = re.compile(
     rf"""(?P<word>[{_CJK}]|(?:(?![{_CJK}])[^\W\d_]){{1,12}})
@@ -29,8 +27,6 @@ TOKEN = re.compile(
     re.VERBOSE,
 )
 """What counts as one token: pieces of words, signs of Han one by one; markup and LaTeX commands are no words."""
-DIGITS = re.compile("[A-Fa-f]{1,4}|[A-Za-z]")
-"""Letters that may be digits, or a rule of ``=x=x=x``: they make no word."""
 HELD_CHARS, ENTITY_CHARS = 64, 10
 """An open tag or entity so near to the end of the text waits for what comes next."""
 
@@ -80,8 +76,7 @@ class Repetition:
         return self.found
 
     def _next(self, token: re.Match[str]) -> Loop | None:
-        text = token[0]
-        kind = "other" if token.lastgroup == "word" and DIGITS.fullmatch(text) else token.lastgroup
+        kind, text = token.lastgroup, token[0]
         name = self._names.setdefault(text, len(self._names) + 1)
         self._starts.append(self._at + token.start())
         found = self._exact.add(name, kind) or self._counted.add(0 if kind == "number" else name, kind)
@@ -115,27 +110,20 @@ class _Made:
     words: int
     cells: int
 
-    @property
-    def is_sparse(self) -> bool:
-        """With few words, or none."""
-        return self.words * SPARSE < self.period
-
     def came(self, times: int, tokens: int = 0) -> bool:
         return self.run >= (times - 1) * self.period and self.run + self.period >= tokens
 
 
 def _of_text(made: _Made) -> bool:
-    if made.cells and made.words:
-        return made.came(TABLE_TIMES, TABLE_TOKENS)
-    if made.is_sparse:
+    if not made.words:
         return made.came(WORDLESS_TIMES, WORDLESS_TOKENS)
+    if made.cells:
+        return made.came(TABLE_TIMES, TABLE_TOKENS)
     return made.came(TIMES if made.period >= SHORT else TIMES_SHORT)
 
 
 def _of_counted_text(made: _Made) -> bool:
-    return (
-        made.words >= COUNTED_WORDS and not (made.is_sparse or made.cells) and made.came(COUNTED_TIMES, COUNTED_TOKENS)
-    )
+    return made.words >= COUNTED_WORDS and not made.cells and made.came(COUNTED_TIMES, COUNTED_TOKENS)
 
 
 class _Runs:

@@ -60,6 +60,23 @@ def test_what_cannot_be_is_refused_with_the_setting(names: str, environment: dic
         roles_of(names.split(), load(environment=environment))
 
 
+async def test_a_turn_says_once_that_it_was_lost_and_nothing_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    warns = SimpleNamespace(warning=lambda what, **_: said.append(what))
+    monkeypatch.setattr("infra.turn.logger", lambda: warns)
+    turn, answers = Turn(MemoryLog()), iter([False, False, True, False, False])
+
+    async def commit(_: object) -> None:
+        if not next(answers):
+            raise LeaseLost("not held any more")
+
+    monkeypatch.setattr(turn, "_reader", SimpleNamespace(commit=commit))
+    monkeypatch.setattr(turn, "_following", lambda _: asyncio.sleep(0, 0))
+    monkeypatch.setattr(turn, "_lease", lambda: 0)
+    heard = [(await turn.is_ours(), len(said)) for _ in range(5)]
+    assert heard == [(False, 0), (False, 0), (True, 0), (False, 1), (False, 1)]
+
+
 async def test_a_turn_is_held_by_one_and_passes_on() -> None:
     log = MemoryLog()
     await log.append(DEAD, [Record("k", b"letter")])

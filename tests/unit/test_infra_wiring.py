@@ -107,6 +107,24 @@ async def test_a_store_that_another_folio_sweeps_is_refused(tmp_path: Path) -> N
         pass
 
 
+async def test_the_data_folder_of_an_embedded_folio_is_not_one_of_kafka_s_nor_the_other_way_round(
+    tmp_path: Path,
+) -> None:
+    async with open_owner(settings(tmp_path / "embedded")):
+        pass
+    kafka = {"kafka": {"servers": "127.0.0.1:1"}}
+    with pytest.raises(SettingsError, match="data folder of an embedded folio"):
+        async with open_owner(load(environment={}, overrides={"data": tmp_path / "embedded", **kafka})):
+            pass
+    theirs = tmp_path / "kafka"
+    theirs.mkdir()
+    (theirs / "log-of").write_text("Kafka cluster X, prefix ''")
+    with pytest.raises(SettingsError, match="data folder of Kafka cluster X"):
+        async with open_owner(settings(theirs)):
+            pass
+    assert not (theirs / "log.sqlite").exists()
+
+
 async def test_stages_of_other_processes_are_listed_with_what_waits_for_them(tmp_path: Path) -> None:
     place = settings(tmp_path / "data", embedder="hash")
     async with open_owner(place, frozenset({"ledger", "index", "embed", "api"})) as owner:
