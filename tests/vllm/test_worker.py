@@ -125,7 +125,7 @@ ENDLESS = 1
 
 
 class Mine:
-    """The model as an engine; one page goes on as long as its context lasts while `endless`."""
+    """The model as an engine; one page goes on and on while `endless`: its context is soon full on a quiet machine."""
 
     name = "deepseek-ocr"
 
@@ -134,11 +134,10 @@ class Mine:
         self.begun = 0
 
     async def read(self, image: bytes) -> Reading:
-        long = self.endless and image == self.pages[ENDLESS]
         self.begun += 1
-        return Reading.of(
-            await self.model.ask(image, Ask(mode=Mode.TINY, prompt=TEXT, tokens_max=1800 if long else 24))
-        )
+        while self.endless and image == self.pages[ENDLESS]:
+            await self.model.ask(image, Ask(mode=Mode.TINY, prompt=TEXT, tokens_max=1800))
+        return Reading.of(await self.model.ask(image, Ask(mode=Mode.TINY, prompt=TEXT, tokens_max=24)))
 
     async def close(self) -> None:
         return
