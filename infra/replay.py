@@ -52,7 +52,7 @@ class Asked(BaseModel):
             kept = " (it is read from its start whenever its ledger is lost)" if self.topic in BY_NAME else ""
             raise ValueError(f"topic {self.topic!r} is not replayed{kept}: one of {', '.join(names)} is wanted")
         if sum((bool(self.group), self.from_offset is not None, self.from_ms is not None)) > 1:
-            raise ValueError("group, from_offset and from_ms each say where to begin: give one of them")
+            raise ValueError("--group, --from-offset and --from-time each say where to begin: give one of them")
         return self
 
     @property

@@ -112,6 +112,7 @@ def test_what_replay_refuses(tmp_path: Path) -> None:
             (("--topic", "pages", "--rate", "0"), "above 0"),
             (("--resume", "nothing"), "no replay"),
             (("--resume", "nothing", "--rate", "50/s"), "cannot be changed"),
+            (("--resume", "nothing", "--dry-run"), "cannot be changed"),
             (("--resume", "nothing", "--from-offset", "0"), "cannot be changed"),
             (("--topic", "pages", "--list"), "only one of"),
             ((), "--topic"),
