@@ -64,7 +64,9 @@ def replay(
         raise typer.BadParameter("--accept-gap goes with --topic and --group, or with --resume ID")
     if sum((every, bool(resume), bool(stop), bool(topic))) != 1:
         raise typer.BadParameter("only one of --topic, --list, --resume and --stop goes: see folio replay --help")
-    if resume and (dead or dry_run or any(one is not None for one in (group, from_offset, from_time, document, tenant, rate))):
+    if resume and (
+        dead or dry_run or any(one is not None for one in (group, from_offset, from_time, document, tenant, rate))
+    ):
         raise typer.BadParameter("--resume goes on as it was begun: what it reads and its --rate cannot be changed")
     doc = f"{tenant or 'default'}/{document}" if document else ""
     asked = {
