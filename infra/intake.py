@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from folio.blobs import Blobs
 from folio.errors import Cause, FolioError, Permanent
-from folio.ids import TENANT_DEFAULT, Doc, doc_id_of, doc_of, version_at
+from folio.ids import NOT_UTF8, TENANT_DEFAULT, Doc, doc_id_of, doc_of, version_at
 from folio.log import Log, Record
 from folio.records import Upload
 from folio.topics import UPLOADS
@@ -212,4 +212,4 @@ def _changes(before: audit.DocumentStatus, upload: Upload) -> tuple[str, ...]:
 
 def _printable(part: str) -> str:
     """Line ends and the like in a file name would make an id that nobody can type."""
-    return "".join(sign if sign.isprintable() else "_" for sign in part)
+    return "".join(sign if sign.isprintable() and sign != NOT_UTF8 else "_" for sign in part)
