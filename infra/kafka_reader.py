@@ -163,7 +163,6 @@ class KafkaReader:
         self._thread.join(LEAVE_S)
         if self._thread.is_alive():
             lines().warning("a Kafka client hangs and is left behind", group=self._group)
-        self._committing.shutdown(wait=False)
 
     # From here on: the polling thread.
 

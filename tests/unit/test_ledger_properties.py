@@ -66,7 +66,7 @@ def entries_of(history: Sequence[Put]) -> list[Entry]:
     entries = []
     for topic, message in history:
         offset = counts[topic.name] = counts.get(topic.name, -1) + 1
-        entries.append(Entry(Position(topic.name, 0, offset), "", message.encode(), {}, START_MS - 10_000 + offset))
+        entries.append(Entry(Position(topic.name, 0, offset), DOC, message.encode(), {}, START_MS - 10_000 + offset))
     return entries
 
 
