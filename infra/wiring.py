@@ -242,7 +242,8 @@ def _keep_log_of(settings: Settings, ours: str) -> None:
             f"{settings.data} is a data folder of {known}, and this is {ours}: choose another --data folder, or"
             " correct kafka.servers and kafka.prefix"
         )
-    record.write_text(ours)
+    if not known:
+        record.write_text(ours)
 
 
 async def _claim(blobs: Blobs, settings: Settings, ours: str) -> None:

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 from folio import topics
 from folio.blobs import Blobs
@@ -95,15 +96,7 @@ class OcrStage:
 
     async def warm(self, stop: asyncio.Event) -> None:
         """Start the engine, so that no page waits for it; one that is away is tried again until `stop`."""
-        stopping = asyncio.create_task(stop.wait())
-        starting = asyncio.create_task(self._warm())
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if starting.done():
-            starting.result()
-            return
-        starting.cancel()
-        await asyncio.wait({starting})
+        await _until(stop, self._warm())
 
     async def _warm(self) -> None:
         while isinstance(self._engine, Warms) and self.warming:
@@ -119,16 +112,7 @@ class OcrStage:
     async def follow(self, log: Log, stop: asyncio.Event) -> None:
         """Read `uploads` from its start until `stop`; versions that it replaces or cancels are not read any more."""
         async with log.reader((topics.UPLOADS,), None) as reader:
-            stopping = asyncio.create_task(stop.wait())
-            reading = asyncio.create_task(self._learn_for_ever(reader))
-            try:
-                await asyncio.wait({stopping, reading}, return_when=asyncio.FIRST_COMPLETED)
-                if reading.done():
-                    reading.result()
-            finally:
-                stopping.cancel()
-                reading.cancel()
-                await asyncio.wait({stopping, reading})
+            await _until(stop, self._learn_for_ever(reader))
 
     async def _learn_for_ever(self, reader: Reader) -> None:
         while True:
@@ -194,6 +178,19 @@ class OcrStage:
 
     def _name(self, page: Page) -> str:
         return (self._verifier if page.verify else self._engine).name
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Until the work ends, and raises what it raises, or `stop`: then nothing of it is left running."""
+    stopping, working = asyncio.create_task(stop.wait()), asyncio.create_task(work)
+    try:
+        await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.wait({stopping, working})
 
 
 def text_of(page: Page, reading: Reading, *, engine: str, image: str = "") -> PageText:

@@ -107,7 +107,8 @@ def _hold(config: FastConfig) -> None:
         most, running = self.scheduler_config.max_num_seqs, len(self.running)
         free_places = room.places(self.running, self.waiting, most, self.kv_cache_config.num_blocks * self.block_size)
         open_now = door.opens(free_places, running, room.window, time.monotonic())
-        self.max_num_running_reqs = running + free_places if open_now else running
+        if self.waiting:  # others may stand aside, where only the scheduler looks for them
+            self.max_num_running_reqs = running + free_places if open_now else running
         try:
             output = schedule(self, *args, **kwargs)
         finally:
