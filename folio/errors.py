@@ -30,6 +30,7 @@ class Cause(StrEnum):
     OCR_TRUNCATED = "ocr_truncated"
     OCR_TIMEOUT = "ocr_timeout"
     OCR_CRASH = "ocr_crash"
+    OCR_MISMATCH = "ocr_mismatch"
     PROMPT_REFUSED = "prompt_refused"
     ENGINE_DOWN = "engine_down"
     ENGINE_REFUSED = "engine_refused"
@@ -86,6 +87,7 @@ _SENTENCES = {
     Cause.OCR_TRUNCATED: "The engine stopped at its output limit before the end of the page.",
     Cause.OCR_TIMEOUT: "The engine took longer than ocr.page_seconds_max for this page.",
     Cause.OCR_CRASH: "The engine's process died on this page.",
+    Cause.OCR_MISMATCH: "The engine answered with another page's length, its text is not kept: look at the engine.",
     Cause.PROMPT_REFUSED: "The prompt is empty or too long: shorten it, or choose a preset.",
     Cause.ENGINE_DOWN: "The OCR engine does not answer; folio waits for it.",
     Cause.ENGINE_REFUSED: "The OCR server refuses this page (the detail has its words): see what it was asked.",

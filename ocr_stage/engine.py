@@ -23,6 +23,7 @@ from ocr_stage.tidy_blocks import Rules
 class Reading:
     """What an engine read on one page. `mode` and `tokens` stay empty for engines that have neither.
 
+    Raises Permanent(ocr_mismatch) where a block lies beyond the text: one of the two is another page's.
     `engine` is set where another one than was asked has read it. `steps` are what was done to the picture before,
     `rungs` what was tried after the first answer was no good, each with why (`ocr_stage.ladder`).
     """
@@ -38,6 +39,12 @@ class Reading:
     prompt: str = ""
     steps: tuple[str, ...] = ()
     rungs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for block in self.blocks:
+            if not block.start <= block.end <= len(self.markdown):
+                where = f"a block from {block.start} to {block.end} in a text of {len(self.markdown)} characters"
+                raise Permanent(Cause.OCR_MISMATCH, where)
 
     @classmethod
     def of(cls, output: ModelOutput, rules: Rules | None = None) -> Self:

@@ -46,6 +46,7 @@ class Trouble(StrEnum):
     EMPTY = "empty"
     GARBLED = "garbled"
     TIMEOUT = "timeout"
+    MISMATCH = "mismatch"
 
     @property
     def cause(self) -> Cause:
@@ -70,15 +71,19 @@ _CAUSES = {
     Trouble.EMPTY: Cause.OCR_EMPTY,
     Trouble.GARBLED: Cause.OCR_EMPTY,
     Trouble.TIMEOUT: Cause.OCR_TIMEOUT,
+    Trouble.MISMATCH: Cause.OCR_MISMATCH,
 }
+_RAISED = {trouble.cause: trouble for trouble in (Trouble.TIMEOUT, Trouble.MISMATCH)}
 HELPS: Mapping[Trouble, frozenset[Rung]] = {
     Trouble.LENGTH: frozenset({Rung.GUARD, Rung.HALVES, Rung.ENGINE}),
     Trouble.REPETITION: frozenset(Rung),
     Trouble.EMPTY: frozenset({Rung.MODE, Rung.TEMPERATURE, Rung.HALVES, Rung.ENGINE}),
     Trouble.GARBLED: frozenset({Rung.MODE, Rung.TEMPERATURE, Rung.HALVES, Rung.ENGINE}),
     Trouble.TIMEOUT: frozenset({Rung.HALVES, Rung.ENGINE}),
+    Trouble.MISMATCH: frozenset({Rung.TEMPERATURE, Rung.HALVES, Rung.ENGINE}),
 }
-"""A guard says nothing to a model that said nothing; what was too long, or took too long, is too long again."""
+"""A guard says nothing to a model that said nothing; what was too long, or took too long, is too long again. An answer
+that was another page's says nothing of this one: it is asked about once more."""
 
 
 class Unread(Permanent):
@@ -173,9 +178,9 @@ class Ladder:
         try:
             output = await self._model.ask(page.image, ask)
         except Permanent as error:
-            if error.cause is not Cause.OCR_TIMEOUT:
+            if error.cause not in _RAISED:
                 raise
-            return Attempt(Reading(markdown="", mode=ask.mode), Trouble.TIMEOUT)
+            return Attempt(Reading(markdown="", mode=ask.mode), _RAISED[error.cause])
         moved = replace(output, transform=page.transform.then(output.transform))
         attempt = judged(moved, self._rules)
         if attempt.trouble is Trouble.EMPTY and not await self._sight.has_ink(page.image):

@@ -15,8 +15,9 @@ from ocr_stage.deepseek.asking import extra_args, repetition_arguments
 from ocr_stage.engine import started
 from ocr_stage.model import Ask, Finish, ModelOutput
 from ocr_stage.modes import Mode
+from ocr_stage.modes import tokens as tokens_of
 from ocr_stage.remote_http import Refused, Server, Unanswered
-from ocr_stage.remote_stream import Listening
+from ocr_stage.remote_stream import Answer, Listening
 from ocr_stage.remote_survey import COMPLETIONS, Abilities, chat, picture_url, said_of, survey
 
 LOOK = "ocr_stage.remote_page:PageLook"
@@ -69,18 +70,22 @@ class RemoteModel:
         await self._known()
 
     async def ask(self, image: bytes, ask: Ask) -> ModelOutput:
-        """Raises Permanent: corrupt, pixel_limit, render_*, ocr_timeout, engine_refused. Transient when it is away."""
+        """Raises Permanent: corrupt, pixel_limit, render_*, ocr_timeout, ocr_mismatch, engine_refused.
+
+        Transient when the server is away.
+        """
         began = time.monotonic()
         seen = await self._looked(image)
         if seen["blank"]:
             return ModelOutput(text="", mode=ask.mode, prompt=ask.prompt.name)
         able = await self._known()
         body = self._body(able, ask, picture_url(seen["picture"] or image, str(seen["kind"])))
-        text, finish, tokens = await self._said(sha256(image), body, streamed=not able.guard)
+        answer = await self._said(sha256(image), body, streamed=not able.guard)
+        self._check_length(able, ask, seen["size"], answer)
         return ModelOutput(
-            text=text,
-            finish=_finish(finish),
-            tokens=tokens,
+            text=answer.text,
+            finish=_finish(answer.finish),
+            tokens=answer.tokens,
             mode=_mode(able, ask),
             prompt=ask.prompt.name,
             seconds=time.monotonic() - began,
@@ -90,8 +95,18 @@ class RemoteModel:
         await self._server.close()
         await asyncio.gather(*(child.close() for child in self._all))
 
-    async def _said(self, page: str, body: Mapping[str, Any], *, streamed: bool) -> tuple[str, str, int]:
-        """(text, why it ended, tokens); `streamed` where only listening shows that an answer has run into a loop."""
+    def _check_length(self, able: Abilities, ask: Ask, size: tuple[int, int], answer: Answer) -> None:
+        """What the server counted must fit this page in this mode, its prompt taking at most a token a byte."""
+        if not able.modes or not answer.prompt_tokens:
+            return
+        fewest = tokens_of(ask.mode, *size)
+        most = fewest + able.words + len((self._settings.prompt or ask.prompt.text).encode())
+        if not fewest < answer.prompt_tokens <= most:
+            counted = f"{answer.prompt_tokens} tokens, {ask.mode} takes {fewest} to {most} for this page"
+            raise Permanent(Cause.OCR_MISMATCH, f"{self._server.url} counted {counted}")
+
+    async def _said(self, page: str, body: Mapping[str, Any], *, streamed: bool) -> Answer:
+        """`streamed` where only listening shows that an answer has run into a loop."""
         try:
             said = await (self._heard(body) if streamed else self._answered(body))
         except Refused as refused:
@@ -107,10 +122,10 @@ class RemoteModel:
         self._stubborn.read(page)
         return said
 
-    async def _answered(self, body: Mapping[str, Any]) -> tuple[str, str, int]:
+    async def _answered(self, body: Mapping[str, Any]) -> Answer:
         return said_of(await self._server.post(COMPLETIONS, body, seconds_max=self._settings.page_seconds_max))
 
-    async def _heard(self, body: Mapping[str, Any]) -> tuple[str, str, int]:
+    async def _heard(self, body: Mapping[str, Any]) -> Answer:
         listening, streamed = Listening(), {**body, "stream": True}
         await self._server.listen(COMPLETIONS, streamed, listening, seconds_max=self._settings.page_seconds_max)
         return listening.said()

@@ -23,20 +23,20 @@ class PageLook:
         self._pixels_max = pixels_max
 
     def look(self, image: bytes) -> dict[str, Any]:
-        """`blank` when there is nothing on it; `kind` of the picture; `picture` where it had to be written anew.
+        """`blank` when there is nothing on it; `kind` and `size` of the picture; `picture` where it was written anew.
 
         Raises Permanent(corrupt | pixel_limit).
         """
         picture = upright(image, edge_pixels=self._edge_pixels, pixels_max=self._pixels_max)
         glance = picture.reduce(max(1, max(picture.size) // GLANCE_PIXELS))
         if not has_ink(glance):
-            return {"blank": True, "kind": "", "picture": b""}
+            return {"blank": True, "kind": "", "picture": b"", "size": picture.size}
         kind = _kind(image, self._edge_pixels)
         if kind:
-            return {"blank": False, "kind": kind, "picture": b""}
+            return {"blank": False, "kind": kind, "picture": b"", "size": picture.size}
         kept = io.BytesIO()
         picture.save(kept, "JPEG", quality=QUALITY)
-        return {"blank": False, "kind": "jpeg", "picture": kept.getvalue()}
+        return {"blank": False, "kind": "jpeg", "picture": kept.getvalue(), "size": picture.size}
 
 
 def _kind(image: bytes, edge_pixels: int) -> str:

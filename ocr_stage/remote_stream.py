@@ -1,10 +1,27 @@
 """An answer as it comes, piece by piece, for servers that have no guard of their own: one that loops is hung up on."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from folio.errors import Cause, Permanent
 from ocr_stage.model import Finish
 from ocr_stage.repetition import Repetition
+
+
+class Answer(NamedTuple):
+    """What a server said about one page. `prompt_tokens`: how long page and prompt were by its count; 0 unsaid."""
+
+    text: str
+    finish: str
+    tokens: int
+    prompt_tokens: int = 0
+
+
+def only_choice(choices: Any) -> Any:
+    """Of the answer to one question, None where it has none at all. Raises Permanent(ocr_mismatch) for others'."""
+    if isinstance(choices, list) and len(choices) > 1:
+        raise Permanent(Cause.OCR_MISMATCH, f"{len(choices)} answers to one page")
+    return choices[0] if isinstance(choices, list) and choices else None
 
 
 class Listening:
@@ -22,8 +39,8 @@ class Listening:
         return "".join(self._pieces)
 
     def __call__(self, event: Any) -> bool:
-        choices = event.get("choices") if isinstance(event, Mapping) else None
-        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else {}
+        found = only_choice(event.get("choices") if isinstance(event, Mapping) else None)
+        choice = found if isinstance(found, Mapping) else {}
         delta = choice.get("delta")
         piece = delta.get("content") if isinstance(delta, Mapping) else None
         self.finish = str(choice.get("finish_reason") or self.finish)
@@ -35,8 +52,8 @@ class Listening:
             self.finish = Finish.REPETITION
         return self.finish == Finish.REPETITION
 
-    def said(self) -> tuple[str, str, int]:
-        """(text, why it ended, tokens). Raises ValueError when it ended without saying why."""
+    def said(self) -> Answer:
+        """Raises ValueError when it ended without saying why."""
         if not self.finish:
             raise ValueError("an answer that broke off")
-        return self.text, self.finish, self.tokens
+        return Answer(self.text, self.finish, self.tokens)

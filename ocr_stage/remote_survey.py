@@ -14,6 +14,7 @@ from ocr_stage.deepseek.asking import ALLOWED, PUSH, extra_args, was_cut
 from ocr_stage.model import Guard
 from ocr_stage.modes import Mode, tokens
 from ocr_stage.remote_http import Refused, Server
+from ocr_stage.remote_stream import Answer, only_choice
 
 COMPLETIONS = "chat/completions"
 SURVEY_S = 120.0
@@ -26,14 +27,19 @@ SIDE = 64
 class Abilities:
     """`modes`: folio's plugin is there; without it every page is read in Gundam. `guard`: loops are cut there.
 
-    `vllm` says that the server takes what only vLLM takes; `allowed` are ids of the tokens that its guard lets off.
+    `vllm` says that the server takes what only vLLM takes; `allowed` are ids of the tokens that its guard lets off;
+    `words` what a short prompt takes beside its picture, and a page takes beside it at least: 0 without our modes.
     """
 
     model: str
     vllm: bool = False
-    modes: bool = False
+    words: int = 0
     guard: bool = False
     allowed: tuple[int, ...] = ()
+
+    @property
+    def modes(self) -> bool:
+        return self.words > 0
 
     @property
     def warnings(self) -> list[str]:
@@ -56,7 +62,7 @@ async def survey(server: Server, wanted: str, *, deepseek: bool) -> Abilities:
     return Abilities(
         model=model,
         vllm=True,
-        modes=await _has_modes(server, model),
+        words=await _words(server, model),
         guard=await _has_guard(server, model, allowed),
         allowed=tuple(allowed),
     )
@@ -100,13 +106,15 @@ async def _ids(server: Server, model: str, text: str) -> Sequence[int]:
     return found if len(found) == 1 and isinstance(found[0], int) else ()
 
 
-async def _has_modes(server: Server, model: str) -> bool:
+async def _words(server: Server, model: str) -> int:
+    """See `Abilities`: only the plugin tells Tiny from Gundam."""
     plain = await _prompt_tokens(server, model, {})
     try:
         tiny = await _prompt_tokens(server, model, {"mm_processor_kwargs": {"mode": Mode.TINY.value}})
     except Refused:
-        return False
-    return plain - tiny == tokens(Mode.GUNDAM, SIDE, SIDE) - tokens(Mode.TINY, SIDE, SIDE)
+        return 0
+    of_picture = tokens(Mode.GUNDAM, SIDE, SIDE)
+    return plain - of_picture if plain - tiny == of_picture - tokens(Mode.TINY, SIDE, SIDE) else 0
 
 
 async def _prompt_tokens(server: Server, model: str, more: Mapping[str, Any]) -> int:
@@ -134,19 +142,19 @@ async def _has_guard(server: Server, model: str, allowed: Sequence[int]) -> bool
     return was_cut(_field(_choice(answer), "token_ids", list), ids[0], guard)
 
 
-def said_of(answer: Any) -> tuple[str, str, int]:
-    """(text, why it ended, tokens) of an answer. Raises ValueError for one that is not a chat completion."""
+def said_of(answer: Any) -> Answer:
+    """Raises ValueError for one that is not a chat completion, Permanent(ocr_mismatch) for one about several pages."""
     choice = _choice(answer)
     text = _field(_field(choice, "message", dict), "content", str)
     finish = _field(choice, "finish_reason", str)
     if not finish:
         raise ValueError("an answer that is no chat completion")
-    return text, finish, _field(_field(answer, "usage", dict), "completion_tokens", int)
+    usage = _field(answer, "usage", dict)
+    return Answer(text, finish, _field(usage, "completion_tokens", int), _field(usage, "prompt_tokens", int))
 
 
 def _choice(answer: Any) -> Any:
-    choices = _field(answer, "choices", list)
-    return choices[0] if choices else None
+    return only_choice(_field(answer, "choices", list))
 
 
 def _picture() -> str:

@@ -58,7 +58,7 @@ class PageEncoder(Protocol):
     def fit(self, count: int) -> int: ...
 
     def encode(self, pages: Sequence[Ticket], pixels: Sequence[Any]) -> list[Any]:
-        """Done, and the pixels no longer needed, when it returns."""
+        """One a page, of `Ticket.places` rows. Done, and the pixels no longer needed, when it returns."""
         ...
 
 
@@ -143,6 +143,8 @@ class Ahead(threading.Thread):
             self._arena.count(Gauge.ENCODE_NS, time.perf_counter_ns() - began)
             self._arena.count(Gauge.ENCODED, len(now))
             for page, embedding in zip(now, embeddings, strict=True):
+                _check_length(page.ticket, embedding)
+            for page, embedding in zip(now, embeddings, strict=True):
                 self._hand_over(page, embedding)
 
     def _hand_over(self, page: Waiting, embedding: Any) -> None:
@@ -153,6 +155,15 @@ class Ahead(threading.Thread):
             self._pending.discard(page.request_id)
             self._embeddings[page.ticket.number] = embedding
         self._ready(page.request)
+
+
+def _check_length(ticket: Ticket, embedding: Any) -> None:
+    """Raises ValueError for another page's: then none of its group is to be trusted, and encoding is over."""
+    if len(embedding) != ticket.places:
+        raise ValueError(
+            f"page {ticket.number}: an embedding of {len(embedding)} rows where its prompt has {ticket.places} places: "
+            "another page's length"
+        )
 
 
 class PlainEncoder:

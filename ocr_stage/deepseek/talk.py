@@ -33,7 +33,7 @@ from ocr_stage.deepseek.fast import FastConfig
 from ocr_stage.deepseek.launch import EngineSettings, engine_arguments
 from ocr_stage.deepseek.tickets import Ticket
 from ocr_stage.model import Ask
-from ocr_stage.modes import ALONE, TILE, canvas_tokens, tile_tokens
+from ocr_stage.modes import TILE
 from ocr_stage.prompts import IMAGE
 
 GPU_ONLY = ("priority",)
@@ -66,7 +66,7 @@ class VllmTalk:
 
     def prompt(self, ticket: Ticket, ask: Ask) -> Any:
         """Begin, the image's places, what is asked; the id is the page's own, never one that vLLM counts."""
-        places = canvas_tokens(ticket.canvas) + (0 if ticket.grid == ALONE else tile_tokens(ticket.grid))
+        places = ticket.places
         text = self._text(ask.prompt.text)
         items = self._told(ticket) if self.lends else self._pixels(ticket)
         return mm_input(

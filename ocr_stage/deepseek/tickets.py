@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ocr_stage.modes import ALONE, PATCH, TILE, Grid
+from ocr_stage.modes import ALONE, PATCH, TILE, Grid, canvas_tokens, tile_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class Ticket:
     @property
     def words(self) -> list[int]:
         return [self.slot, self.number, self.canvas, *self.grid]
+
+    @property
+    def places(self) -> int:
+        """What it takes of the prompt, in tokens: the rows of its embedding."""
+        return canvas_tokens(self.canvas) + (0 if self.grid == ALONE else tile_tokens(self.grid))
 
     @property
     def shape(self) -> Shape:

@@ -285,7 +285,7 @@ class Encoder:
     def encode(self, pages, pixels):
         assert self.go.wait(LONG_S)
         self.groups.append([one.number for one in pages])
-        return [int(one[0]) for one in pixels]
+        return [[int(one[0])] * page.places for page, one in zip(pages, pixels, strict=True)]
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_requests_go_on_when_their_page_is_encoded(ahead):
     ahead.encoder.go.set()
     ahead.start()
     wait_for(lambda: len(ahead.ready_requests) == 5)
-    assert [ahead.embedding(number) for number in range(1, 6)] == [10, 20, 30, 40, 50]
+    assert [ahead.embedding(number)[0] for number in range(1, 6)] == [10, 20, 30, 40, 50]
     assert [ahead.arena.encoded_last(number) for number in range(1, 6)] == [1, 2, 3, 4, 5]
     assert ahead.encoder.groups[0] == [1, 2, 3, 4]
     assert ahead.arena.gauges["encoded"] == 5
@@ -366,6 +366,28 @@ def test_an_encoder_that_fails_ends_the_engine(ahead):
     ahead.start()
     assert ahead.has_failed.wait(LONG_S)
     assert ahead.ready_requests == []
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        lambda pages: [[0] * page.places for page in reversed(pages)],  # another page's
+        lambda pages: [[0] * page.places for page in pages[:-1]],
+        lambda pages: [[0] * page.places for page in (*pages, pages[0])],
+        lambda pages: [[0] * (page.places - 1) for page in pages],
+        lambda pages: [[] for _ in pages],
+    ],
+)
+def test_an_encoder_that_returns_another_page_s_length_ends_the_engine(ahead, caplog, answered):
+    """Two pages of as many tiles, one upright and one across; one embedding that is wrong makes all of them so."""
+    ahead.encoder.encode = lambda pages, _: answered(pages)
+    ahead.encoder.fit = lambda count: count
+    for number, grid in ((1, (2, 3)), (2, (3, 2))):
+        ahead.add(Ticket(number, number, 1024, grid), f"r{number}", number)
+    ahead.start()
+    assert ahead.has_failed.wait(LONG_S)
+    assert (ahead.ready_requests, len(ahead)) == ([], 0)
+    assert "another page's length" in caplog.text or "zip()" in caplog.text
 
 
 # What vLLM is started with.

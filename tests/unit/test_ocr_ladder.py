@@ -148,8 +148,9 @@ async def test_the_last_rung_is_another_engine_and_the_page_says_which():
         ("", Cause.OCR_EMPTY, ""),
         (NOISE, Cause.OCR_EMPTY, "%&@"),
         (Permanent(Cause.OCR_TIMEOUT), Cause.OCR_TIMEOUT, ""),
+        (Permanent(Cause.OCR_MISMATCH), Cause.OCR_MISMATCH, ""),
     ],
-    ids=["loop", "truncated", "empty", "garbled", "timeout"],
+    ids=["loop", "truncated", "empty", "garbled", "timeout", "another page's length"],
 )
 async def test_a_page_that_nothing_helps_fails_with_its_cause_and_the_text_that_was_won(said, cause, partial):
     error = await failed(ladder(ScriptedModel(said), other=OtherEngine(Permanent(Cause.OCR_EMPTY))), b"upper|lower")
@@ -157,6 +158,12 @@ async def test_a_page_that_nothing_helps_fails_with_its_cause_and_the_text_that_
     assert error.reading.markdown.startswith(partial)
     assert loop_in(error.reading.markdown) is None
     assert "engine" in error.detail
+
+
+async def test_a_page_that_got_another_page_s_answer_is_asked_about_once_more():
+    model = ScriptedModel(Permanent(Cause.OCR_MISMATCH), GOOD)
+    reading = await ladder(model).read(b"page")
+    assert (reading.markdown, reading.rungs) == (GOOD, ("temperature: mismatch",))
 
 
 async def test_an_empty_answer_on_a_page_without_ink_is_the_right_one():

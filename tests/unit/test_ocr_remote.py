@@ -32,6 +32,8 @@ class Scripted(Proxy):
         self.modes, self.guard, self.vllm = modes, guard, vllm
         self.models = ["small"]
         self.status = 200
+        self.other: Any = {}
+        """What an answer about a page says instead."""
         self.pieces = ["# a", " ", "stream"]
         """Of an answer that comes in events."""
         self.asked: list[dict[str, Any]] = []
@@ -50,7 +52,9 @@ class Scripted(Proxy):
         self.asked.append(asked)
         if self.status != 200 and asked.get("max_tokens") != 1 and "logit_bias" not in asked:
             return answered({"error": "no such thing"}, self.status)
-        return streamed(self.pieces) if asked.get("stream") else answered(self._said(asked))
+        if asked.get("stream"):
+            return events([self.other]) if self.other else streamed(self.pieces)
+        return answered(self._said(asked) | (self.other if asked in self.pages else {}))
 
     def _said(self, asked: dict[str, Any]) -> dict[str, Any]:
         mode = Mode((asked.get("mm_processor_kwargs") or {}).get("mode", "gundam")) if self.modes else Mode.GUNDAM
@@ -84,8 +88,12 @@ def answered(content: Any, status: int = 200) -> bytes:
 
 def streamed(pieces: Sequence[str], end: str = "stop") -> bytes:
     deltas = [{"delta": {"content": piece}} for piece in pieces] + [{"delta": {}, "finish_reason": end}]
-    events = [f"data: {json.dumps({'choices': [delta]})}" for delta in deltas if end or "content" in delta["delta"]]
-    body = "\n\n".join([*events, *(["data: [DONE]"] if end else []), ""]).encode()
+    said = [{"choices": [delta]} for delta in deltas if end or "content" in delta["delta"]]
+    return events(said, *(["[DONE]"] if end else []))
+
+
+def events(said: Sequence[Any], *more: str) -> bytes:
+    body = "".join(f"data: {one}\n\n" for one in [*map(json.dumps, said), *more]).encode()
     return b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
@@ -141,6 +149,56 @@ async def test_another_engine_is_sent_only_what_every_server_understands(setting
     assert (output.mode, output.text, output.finish, output.tokens) == ("", "# a stream", Finish.STOP, 3)
     expected = settings.get("prompt", "<|grounding|>Convert the document to markdown.")
     assert asked["messages"][0]["content"][1]["text"] == expected
+
+
+LONG = prompt("free: " + "What is it? " * 100)
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "counted"),
+    [
+        ((1700, 2200), Ask(mode=Mode.GUNDAM), tokens(Mode.SMALL, 1700, 2200) + WORDS),  # the page, in another mode
+        ((1700, 2200), Ask(mode=Mode.SMALL), tokens(Mode.GUNDAM, 1700, 2200) + WORDS),
+        ((1700, 2200), Ask(mode=Mode.GUNDAM), tokens(Mode.GUNDAM, 1700, 1700) + WORDS),  # a page of another shape
+        ((600, 600), Ask(mode=Mode.GUNDAM), tokens(Mode.GUNDAM, 700, 1000) + WORDS),  # a larger page
+        ((1700, 2200), Ask(mode=Mode.BASE), tokens(Mode.BASE, 1, 1)),  # the page without what was asked
+        ((1700, 2200), Ask(mode=Mode.BASE, prompt=LONG), tokens(Mode.SMALL, 1, 1) + 100),
+        ((1700, 2200), Ask(mode=Mode.BASE), 10**30),
+        ((1700, 2200), Ask(mode=Mode.BASE), -1),
+    ],
+)
+async def test_an_engine_that_returns_another_page_s_length(size: tuple[int, int], asked: Ask, counted: int) -> None:
+    server = Scripted()
+    server.other = {"usage": {"prompt_tokens": counted, "completion_tokens": 3}}
+    (refused,) = await asked_of(server, asked, image=page(size=size))
+    assert isinstance(refused, Permanent)
+    assert refused.cause is Cause.OCR_MISMATCH
+    assert f"{counted} tokens" in refused.detail
+
+
+@pytest.mark.parametrize("size", [(640, 640), (1700, 2200), (5000, 300)])
+async def test_its_own_length_is_no_other_page_s(size: tuple[int, int]) -> None:
+    asks = [Ask(mode=mode, prompt=asked) for mode in Mode for asked in (prompt("text"), LONG)]
+    outputs = await asked_of(Scripted(), *asks, image=page(size=size))
+    assert [output.finish for output in outputs] == [Finish.STOP] * len(asks)
+
+
+@pytest.mark.parametrize("usage", [{}, None, {"prompt_tokens": "many"}])
+async def test_a_length_that_is_not_said_is_nobody_s(usage: Any) -> None:
+    server = Scripted()
+    server.other = {"usage": usage}
+    (output,) = await asked_of(server, Ask())
+    assert (output.finish, output.tokens) == (Finish.STOP, 0)
+
+
+@pytest.mark.parametrize("vllm", [True, False])
+async def test_an_engine_that_answers_two_pages_at_once(vllm: bool) -> None:
+    server = Scripted(vllm=vllm)
+    choice = {"message": {"content": "x"}, "delta": {"content": "x"}, "finish_reason": "stop"}
+    server.other = {"choices": [choice, choice]}
+    (refused,) = await asked_of(server, Ask())
+    assert isinstance(refused, Permanent)
+    assert (refused.cause, refused.detail) == (Cause.OCR_MISMATCH, "2 answers to one page")
 
 
 async def test_without_a_guard_there_a_loop_is_heard_and_hung_up_on() -> None:

@@ -13,7 +13,7 @@ from folio.blobs import Blob
 from folio.errors import Cause, FolioError, Gone, Permanent, Transient
 from folio.ids import Doc, sha256, version_at
 from folio.log import Entry, Position
-from folio.records import Page, PageText, Source, Upload
+from folio.records import Block, BlockKind, Page, PageText, Source, Upload
 from ocr_stage.engine import Reading, ScriptedEngine
 from ocr_stage.stage import OcrStage
 from ocr_stage.versions import Versions
@@ -107,6 +107,22 @@ async def until(condition) -> None:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("it never came")
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 90), (90, 95), (4, 2)])
+async def test_an_engine_that_returns_another_page_s_length(blobs: MemoryBlobs, start: int, end: int) -> None:
+    """Blocks that lie beyond the text, or run backwards: the two are not of one page."""
+
+    class Confused(ScriptedEngine):
+        async def read(self, image: bytes) -> Reading:
+            return Reading(markdown="Words.", blocks=(Block(kind=BlockKind.PARAGRAPH, start=start, end=end),))
+
+    stage = OcrStage(Confused(), blobs, keep_images=True, pages_at_once=2)
+    texts, error = await outputs_of(stage, page_entry(b"image"))
+    assert isinstance(error, Permanent)
+    assert error.cause is Cause.OCR_MISMATCH
+    assert f"a block from {start} to {end} in a text of 6 characters" in str(error)
+    assert [(text.status, text.cause, text.markdown) for text in texts] == [("failed", Cause.OCR_MISMATCH, "")]
 
 
 @pytest.fixture
