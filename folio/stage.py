@@ -37,6 +37,7 @@ class Stage:
     repeated at any time. It raises Permanent (dead letter), Transient (wait, repeat), else: retry alone, dead letter.
     `linger_s` is how long a read or an append waits for company: each costs the same, however little it carries.
     While `may_take` says no, nothing is read: work that nobody waits for gives way to work that somebody does.
+    `undo` takes back what an entry that became a dead letter left half done; it may be repeated, and raise Transient.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Stage:
     linger_s: float = 0.0
     grace_s: float = 3.0
     may_take: Callable[[], Awaitable[bool]] | None = None
+    undo: Callable[[Entry], Awaitable[None]] | None = None
 
 
 class StageLoop:
@@ -295,6 +297,8 @@ class StageLoop:
         letter = DeadLetter.of(entry, self.stage.name, cause=cause, detail=detail)
         with self._at_work():
             await self._patience(lambda: self._append((topics.DEAD, letter.record(entry.headers))))
+            if self.stage.undo is not None:
+                await self._patience(partial(self.stage.undo, entry))
 
     def _count_failure(self) -> None:
         self._failures += 1

@@ -10,15 +10,17 @@ from functools import partial
 from folio.blobs import Blobs
 from folio.errors import Cause, Gone, Permanent
 from folio.faults import effect
+from folio.ids import Doc
 from folio.log import Entry, Record
 from folio.outputs import Output
 from folio.records import ChunkSet, Receipt
 from folio.stage import Stage
 from folio.topics import DOCUMENTS, RECEIPTS
 from indexer.store import Store
-from indexer.swap import Swapped, swap
+from indexer.swap import Swapped, swap, take_back
 
 BLOB_HEADER = "folio-blob"
+REVISION_HEADER = "folio-revision"
 PREFIX = "index-"
 
 ToChunks = Callable[[bytes], Awaitable[ChunkSet]]
@@ -39,6 +41,7 @@ def index_stage(
         process=partial(_index, store, partial(_chunked, chunk, blobs), generation),
         key_order=True,
         entries_max=documents_at_once,
+        undo=partial(_take_back, store),
     )
 
 
@@ -59,7 +62,7 @@ async def _index(
 
 def receipt_record(receipt: Receipt) -> Record:
     """The revision in a header, so that a dead letter about it can be told from one about another revision."""
-    return Record(key=receipt.doc, value=receipt.encode(), headers={"folio-revision": str(receipt.revision)})
+    return Record(key=receipt.doc, value=receipt.encode(), headers={REVISION_HEADER: str(receipt.revision)})
 
 
 async def _chunked(chunk: ToChunks, blobs: Blobs | None, entry: Entry) -> ChunkSet:
@@ -72,6 +75,13 @@ async def _chunked(chunk: ToChunks, blobs: Blobs | None, entry: Entry) -> ChunkS
         return await chunk(await blobs.get(sha256))
     except Gone as error:
         raise Permanent(Cause.SCHEMA_INVALID, f"the document's blob {sha256} is gone") from error
+
+
+async def _take_back(store: Store, entry: Entry) -> None:
+    """The header tells the revision: what is in the record may be what killed us."""
+    revision = entry.headers.get(REVISION_HEADER, "")
+    if revision.isascii() and revision.isdigit():
+        await take_back(store, Doc(entry.key), int(revision))
 
 
 def _receipt(chunks: ChunkSet, swapped: Swapped, generation: str) -> Receipt:

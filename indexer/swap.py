@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from folio.errors import Cause, FolioError, Permanent
 from folio.faults import effect
+from folio.ids import Doc
 from folio.records import ChunkSet
 from indexer.payload import manifest_of, payload_of, stored_id
 from indexer.store import POINTS_MAX, Head, Point, Store, Vector
@@ -37,6 +38,19 @@ async def swap(store: Store, chunks: ChunkSet) -> Swapped:
     if len({chunk.chunk_id for chunk in chunks.chunks}) != len(chunks.chunks):
         raise Permanent(Cause.SCHEMA_INVALID, f"{chunks.doc}: two chunks with one id")
     return await _Swap(store, chunks).run()
+
+
+async def take_back(store: Store, doc: Doc, revision: int) -> None:
+    """Delete what a revision that was given up has left: its own points if it is not visible, and older ones.
+
+    Put in again, it can still become visible: the head does not count it as handled.
+    Raises Transient when the store is away.
+    """
+    head = (await store.heads([doc])).get(doc) or Head(doc, revision=0, seen=0)
+    with effect("indexer.sweep"):
+        await store.sweep(replace(head, seen=max(head.seen, revision)))
+    with effect("indexer.flush"):
+        await store.flush()
 
 
 class _Swap:

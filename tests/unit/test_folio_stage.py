@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -343,6 +344,28 @@ class TestFailures:
         assert sorted(await values(log)) == [0, 2]
         assert await log.lag("s", IN) == 0
         assert await StageLoop(stage(process), log).run_until_idle() == 0
+
+    async def test_what_became_a_dead_letter_is_taken_back_once_that_is_durable_and_the_store_is_there(self) -> None:
+        log = MemoryLog()
+        await fill(log, 3)
+        taken_back: list[tuple[bytes, int]] = []
+        away = True
+
+        async def process(entry: Entry) -> AsyncGenerator[Output, None]:
+            if entry.value == b"1":
+                raise Permanent(Cause.CORRUPT)
+            yield OUT, Record(entry.key, entry.value)
+
+        async def undo(entry: Entry) -> None:
+            nonlocal away
+            if away:
+                away = False
+                raise Transient(Cause.STORE_DOWN)
+            taken_back.append((entry.value, len(await letters(log))))
+
+        assert await StageLoop(replace(stage(process), undo=undo), log).run_until_idle() == 3
+        assert taken_back == [(b"1", 1)]
+        assert await log.lag("s", IN) == 0
 
     async def test_transient_repeats_until_it_works_and_readiness_is_false_meanwhile(self) -> None:
         log, down = MemoryLog(), True

@@ -12,6 +12,7 @@ from folio.topics import DOCUMENTS, RECEIPTS
 from indexer.embedding import HashEmbedder
 from indexer.memory import MemoryStore
 from indexer.stage import index_stage
+from indexer.store import Head
 
 DOC = Doc("default/a.pdf")
 EMBEDDER = HashEmbedder()
@@ -95,6 +96,37 @@ async def test_a_document_too_large_for_the_log_is_read_from_its_blob():
     value = document("one", "two")
     async with stage_with(blobs=Shelf(value)) as stage:
         assert (await run(stage, entry(b"", folio_blob=sha256(value)))).chunks == 2
+
+
+class Torn(MemoryStore):
+    """Takes points, and never the head that would make them visible."""
+
+    torn = True
+
+    async def raise_head(self, head: Head, *, over: int | None = None) -> None:
+        if self.torn:
+            raise Permanent(Cause.INTERNAL, "torn")
+        await super().raise_head(head, over=over)
+
+
+async def test_a_revision_that_is_given_up_leaves_no_points_and_can_be_put_in_again():
+    store = Torn(dimension=EMBEDDER.dimension)
+    async with stage_with(store) as stage:
+        store.torn = False
+        await run(stage, entry(document("one", "two")))
+        store.torn = True
+        given = entry(document("three", "four", revision=2), folio_revision="2")
+        with pytest.raises(Permanent):
+            await run(stage, given)
+        assert (await store.totals()).points == 4
+        assert stage.undo is not None
+        await stage.undo(given)
+        assert (await store.totals()).points == 2
+        assert await store.count(DOC, 1) == 2
+        await stage.undo(entry(b"", folio_revision="none"))
+        store.torn = False
+        assert (await run(stage, given)).outcome == "visible"
+        assert (await store.totals()).points == 2
 
 
 @pytest.mark.parametrize("blobs", [None, Shelf()])
