@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/(s|min|h))?")
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 LOOK_S = 0.5
 SAY_S = 5.0
+SAY_FIRST_S = 2.5
 
 
 @app.command()
@@ -62,8 +64,7 @@ def replay(
         return
     if accept_gap and not resume:
         raise typer.BadParameter("--accept-gap goes with --topic and --group, or with --resume ID")
-    if sum((every, bool(resume), bool(stop), bool(topic))) != 1:
-        raise typer.BadParameter("only one of --topic, --list, --resume and --stop goes: see folio replay --help")
+    _refuse_unless_one((every, bool(resume), bool(stop), bool(topic)))
     if resume and (
         dead or dry_run or any(one is not None for one in (group, from_offset, from_time, document, tenant, rate))
     ):
@@ -91,7 +92,17 @@ def replay(
             if dry_run or not _agreed(plan, yes=yes, as_json=as_json):
                 return
             begun = doors.ask("begin", asked)
-        _follow(doors, begun, as_json=as_json)
+        _follow(doors, begun, settings.kafka.session_timeout_s, as_json=as_json)
+
+
+def _refuse_unless_one(given: Sequence[bool]) -> None:
+    """Raises BadParameter."""
+    if not any(given):
+        raise typer.BadParameter(
+            "say what to read again (--topic pages, --dry-run prints the plan), or --list, --resume ID, --stop ID"
+        )
+    if sum(given) > 1:
+        raise typer.BadParameter("only one of --topic, --list, --resume and --stop goes: see folio replay --help")
 
 
 def _doors(settings: Any, topic: str | None) -> Any:
@@ -133,17 +144,17 @@ def _tell_known(doors: Doors, stop: str | None, *, as_json: bool) -> None:
         print("there were no replays here")
 
 
-def _follow(doors: Doors, begun: dict[str, Any], *, as_json: bool) -> None:
+def _follow(doors: Doors, begun: dict[str, Any], session_s: float, *, as_json: bool) -> None:
     """Until it ends. Ctrl-C leaves it to whoever runs on, or to --resume."""
-    said_s = time.monotonic()
+    say_s = time.monotonic() + SAY_FIRST_S
     now, replay_id = begun, begun["id"]
     try:
         while now["state"] == "running":
             time.sleep(LOOK_S)
             now = doors.ask("one", {"replay": replay_id})
-            if time.monotonic() - said_s > SAY_S:
-                said_s = time.monotonic()
-                say(progress_line(now))
+            if time.monotonic() > say_s:
+                say_s = time.monotonic() + SAY_S
+                say(progress_line(now, session_s))
         doors.settle()
     except KeyboardInterrupt:
         say(f"replay {replay_id} is not done: folio replay --resume {replay_id} goes on with it, --list shows it")

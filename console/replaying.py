@@ -165,18 +165,30 @@ def plan_lines(plan: Answer, asked: Mapping[str, Any]) -> Iterator[str]:
         yield "there is nothing to replay"
 
 
-def progress_line(one: Answer) -> str:
+def progress_line(one: Answer, session_s: float) -> str:
+    """`session_s`: how long a reader that was killed keeps what it read, on a cluster."""
+    if one["waits"]:
+        return (
+            f"replay {one['id']} waits until the brokers give it its part of {one['asked']['topic']}:"
+            f" after a kill that takes up to {session_s:.0f} s (kafka.session_timeout_s)"
+        )
     share = 100 * one["passed"] // _total(one) if _total(one) else 100
-    return f"replay {one['id']}: {share} % of {one['asked']['topic']} passed, {one['replayed']:,} records read again"
+    return f"replay {one['id']}: {share} % of {one['asked']['topic']} passed, {_outcomes(one)}"
+
+
+def _outcomes(one: Answer) -> str:
+    """Together with what was passed over as not meant, these are all that was passed."""
+    failed = f", {one['failed']:,} given up" if one["failed"] else ""
+    lost = f", {one['lost']:,} lost to retention" if one["lost"] else ""
+    uncounted = f", {one['uncounted']:,} in no count (done in the moment before a crash)" if one["uncounted"] else ""
+    return f"{one['replayed']:,} records read again{failed}{lost}{uncounted}"
 
 
 def summary_line(one: Answer) -> str:
     lasted = f" in {_lasts((one['ended_ms'] - one['created_ms']) / 1000)}" if one["ended_ms"] else ""
-    lost = f", {one['lost']:,} lost to retention" if one["lost"] else ""
-    failed = f", {one['failed']:,} given up" if one["failed"] else ""
     return (
-        f"replay {one['id']} of {one['asked']['topic']}: {one['state']}: {one['replayed']:,} records read again"
-        f"{failed}{lost}, {one['appended']:,} appended{lasted}"
+        f"replay {one['id']} of {one['asked']['topic']}: {one['state']}: {_outcomes(one)},"
+        f" {one['appended']:,} appended{lasted}"
     )
 
 

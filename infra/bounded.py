@@ -10,6 +10,7 @@ from folio.errors import Transient
 from folio.log import Entry, Lease, Log, Offset, Position, Reader, Record
 from folio.telemetry import log as logger
 from folio.topics import Topic
+from infra.counted import Counted
 
 ENTRIES_MAX = 256
 BYTES_MAX = 16 << 20
@@ -37,11 +38,17 @@ def _cross_off(left: dict[int, Offset], entry: Entry) -> None:
 
 
 class Bounded:
-    """A Log of one topic that ends at `left`, by partition. `finished` is set when a group has committed all of it."""
+    """A Log of one topic that ends at `left`, by partition. `finished` is set when a group has committed all of it.
 
-    def __init__(self, log: Log, left: Mapping[int, Offset], *, quiet_s: float = QUIET_S) -> None:
+    `counted` hears what is handed out and what is committed.
+    """
+
+    def __init__(
+        self, log: Log, left: Mapping[int, Offset], *, counted: Counted | None = None, quiet_s: float = QUIET_S
+    ) -> None:
         self.finished = asyncio.Event()
-        self.handed = 0
+        self._counted = counted
+        self._reader: Reader | None = None
         self._log = log
         self._ends = dict(left)
         self._left = dict(left)
@@ -60,8 +67,13 @@ class Bounded:
 
     @asynccontextmanager
     async def reader(self, topics: Sequence[Topic], group: str | None) -> AsyncIterator[Reader]:
-        async with self._log.reader(topics, group) as reader:
-            yield BoundedReader(reader, self)
+        async with self._log.reader(topics, group) as self._reader:
+            yield BoundedReader(self._reader, self)
+
+    @property
+    def waits(self) -> bool:
+        """It was given nothing to read yet: another member of the group has it, perhaps one that was killed."""
+        return self._reader is None or not self._reader.held()
 
     async def fetch(self, position: Position) -> Entry:
         return await self._log.fetch(position)
@@ -89,12 +101,19 @@ class Bounded:
         for entry in mine:
             if entry.lease is not None:
                 self._open[entry.lease] = entry.position.offset + 1
-        self.handed += len(mine)
+        if self._counted is not None:
+            self._counted.was_handed(mine)
         self._listen(entries, held)
         self._look()
         return mine
 
+    def is_due(self, positions: Mapping[Lease, Offset]) -> None:
+        if self._counted is not None:
+            self._counted.is_due(positions)
+
     def was_committed(self, positions: Mapping[Lease, Offset]) -> None:
+        if self._counted is not None:
+            self._counted.was_committed(positions)
         for lease, offset in positions.items():
             if offset >= self._open.get(lease, offset + 1):
                 del self._open[lease]
@@ -147,5 +166,6 @@ class BoundedReader:
         await self._reader.started(entries)
 
     async def commit(self, positions: Mapping[Lease, Offset]) -> None:
+        self._of.is_due(positions)
         await self._reader.commit(positions)
         self._of.was_committed(positions)

@@ -10,13 +10,14 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from folio.errors import FolioError, Transient
+from folio.errors import Cause, FolioError, Transient
 from folio.log import Entry, Log, Offset, Position, Record
 from folio.outputs import Output
 from folio.records import DeadLetter
 from folio.stage import Stage, StageLoop
 from folio.topics import BY_NAME, DEAD, DOCUMENTS, PAGES, PAGES_BULK, PAGES_VERIFY, UPLOADS, Topic
 from infra.bounded import Bounded, held
+from infra.counted import Counted, Mark
 from infra.dead import DeadLetters, doc_of_entry, mark
 
 OF_PAGES = (PAGES, PAGES_BULK, PAGES_VERIFY)
@@ -74,9 +75,15 @@ class Replay(BaseModel):
     passed: int = 0
     """Offsets that lie behind it, of `total`."""
     replayed: int = 0
-    """Records that were meant and read once more; after a kill some of them twice."""
+    """Records that were meant and read once more. What is counted is committed, so a kill counts nothing twice."""
     appended: int = 0
     failed: int = 0
+    uncounted: int = 0
+    """Records that were committed, but no count of them is on record: this file lay behind, as after a power cut."""
+    waits: bool = False
+    """It was given nothing to read yet."""
+    marks: dict[int, tuple[Mark, ...]] = Field(default_factory=dict)
+    """By partition: the counts up to an offset that is committed, and those of commits that may not have arrived."""
     accept_gap: bool = False
     lost: int = 0
     """Records that retention took before they were read; with `accept_gap` it goes on behind them."""
@@ -224,6 +231,7 @@ class Run:
         self._told = told
         self._pace = Pace(replay.asked.rate)
         self._choice = Choice(replay.asked, replay.starts, replay.ends, {}, {})
+        self._counted = Counted(replay.marks, self._tell)
 
     async def run(self, stop: asyncio.Event) -> Replay:
         """Until all was read, or `stop`: then it can be run again, and goes on. Raises what its stage raises."""
@@ -231,16 +239,14 @@ class Run:
         self._choice = await Choice.of(self._log, asked, self.replay.starts, self.replay.ends)
         stands = await self._begin(topic)
         left = {part: end for part, end in self.replay.ends.items() if stands.get(part, self._first(part)) < end}
-        bounded = Bounded(self._log, left)
+        bounded = Bounded(self._log, left, counted=self._counted)
         loop = StageLoop(
             replace(self._stage, name=self.replay.group, sources=(topic,), process=self._process, may_take=None),
             bounded,
         )
-        try:
-            await self._until(loop, bounded, stop)
-        finally:
-            self._change(failed=self.replay.failed + loop.meter.dead)
+        await self._until(loop, bounded, stop)
         if bounded.finished.is_set():
+            self._counted.has_ended()
             self._change(state="done", passed=self.replay.total, ended_ms=_now_ms())
         return self.replay
 
@@ -248,7 +254,7 @@ class Run:
         enough = asyncio.Event()
         looping = asyncio.create_task(loop.run(enough))
         waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(bounded.finished.wait())}
-        telling = asyncio.create_task(self._tell())
+        telling = asyncio.create_task(self._keep_telling(bounded))
         try:
             await asyncio.wait({looping, *waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -256,9 +262,8 @@ class Run:
             for task in (*waiting, telling):
                 task.cancel()
             await asyncio.wait({looping, telling, *waiting})
+            self._change(waits=False)
         looping.result()
-        with suppress(Transient):
-            await self._count()
 
     async def _begin(self, topic: Topic) -> Mapping[int, Offset]:
         """Where its own group stands; at first that is where the stretch begins."""
@@ -268,8 +273,12 @@ class Run:
             begin = datetime.fromtimestamp(asked.from_ms / 1000, UTC) if asked.from_ms is not None else None
             await self._log.rewind(group, topic, begin or min(self.replay.starts.values(), default=0))
             stands = await self._log.committed(group, topic)
+        uncounted = sum(self._counted.stands(part, at) for part, at in stands.items())
+        self._change(uncounted=self.replay.uncounted + uncounted)
         if self.replay.accept_gap:
             lost = await self._log.accept_gap(group, topic)
+            for part, count in lost.items():
+                self._counted.moved(part, stands[part] + count)
             self._change(lost=self.replay.lost + sum(lost.values()))
         return stands
 
@@ -277,32 +286,42 @@ class Run:
         return self.replay.starts[partition]
 
     async def _process(self, entry: Entry) -> AsyncGenerator[Output, None]:
+        appended = 0
         if not self._choice.has(entry):
+            self._counted.became(entry)
             return
+        self._counted.became(entry, failed=1)
         await self._pace()
         async with aclosing(self._stage.process(entry)) as outputs:
             async for topic, record in outputs:
                 yield topic, Record(record.key, record.value, {**record.headers, HEADER: self.replay.id})
-                self._change(appended=self.replay.appended + 1)
+                appended += 1
+                self._counted.became(entry, failed=1, appended=appended)
         letter = self._choice.letters.get(entry.position)
         if letter is not None:
             yield DEAD, mark(letter, entry.headers)
-        self._change(replayed=self.replay.replayed + 1)
+        self._counted.became(entry, replayed=1, appended=appended)
 
-    async def _tell(self) -> None:
+    async def _keep_telling(self, bounded: Bounded) -> None:
         while True:
             await asyncio.sleep(NEWS_S)
-            with suppress(Transient):  # the log is away: the loop waits for it, and so do the news
-                await self._count()
-            self._told(self.replay)
+            self._change(waits=bounded.waits)
+            with suppress(Transient):  # the disk is full: commits say so, and wait
+                self._tell()
 
-    async def _count(self) -> None:
-        stands = await self._log.committed(self.replay.group, self.replay.asked.source)
-        parts = ((at, self.replay.starts.get(part, 0), self.replay.ends.get(part, 0)) for part, at in stands.items())
-        self._change(passed=sum(max(0, min(at, end) - start) for at, start, end in parts))
+    def _tell(self) -> None:
+        self._change()
+        try:
+            self._told(self.replay)
+        except OSError as error:
+            raise Transient(Cause.DISK_FULL, f"what a replay has read cannot be put on record: {error}") from error
 
     def _change(self, **changes: object) -> None:
-        self.replay = self.replay.model_copy(update=changes)
+        """Also to what is counted by now."""
+        stands = {part: marks[0].at for part, marks in self._counted.marks.items()}
+        parts = ((at, self.replay.starts.get(part, 0), self.replay.ends.get(part, 0)) for part, at in stands.items())
+        passed = sum(max(0, min(at, end) - start) for at, start, end in parts)
+        self.replay = self.replay.model_copy(update={"passed": passed, **self._counted.facts(), **changes})
 
 
 class Pace:

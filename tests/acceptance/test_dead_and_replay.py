@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_what_replay_refuses(tmp_path: Path) -> None:
             (("--resume", "nothing", "--dry-run"), "cannot be changed"),
             (("--resume", "nothing", "--from-offset", "0"), "cannot be changed"),
             (("--topic", "pages", "--list"), "only one of"),
-            ((), "--topic"),
+            ((), "say what to read again (--topic pages"),
         ):
             ran = desk.folio("replay", *arguments)
             assert ran.code in (1, 2), arguments
@@ -156,3 +157,36 @@ async def test_over_kafka_the_command_replays_by_itself_beside_the_live_process(
             assert await log.committed("ocr", PAGES) == stands
         texts = sum(end - first for first, end in (await log.spans(TEXTS)).values())
     assert texts == 2
+
+
+@pytest.mark.timeout(240)
+async def test_a_replay_that_was_killed_says_what_it_waits_for_and_its_counts_are_the_plan(
+    kafka: str, tmp_path: Path
+) -> None:
+    prefix, count = f"replay-{uuid.uuid4().hex[:10]}.", 44
+    more = {"FOLIO_KAFKA__SERVERS": kafka, "FOLIO_KAFKA__PREFIX": prefix, "FOLIO_KAFKA__SESSION_TIMEOUT_S": "6"}
+    desk = desk_at(tmp_path, **more, FOLIO_OCR__ENGINE="scripted")
+    desk.data.mkdir()
+    async with kafka_log(kafka, prefix) as log:
+        for number in range(1, count + 1):
+            page = Page(doc=CAMERA, version=7, page=number, page_count=count)
+            value = b"folio:Whales sing." if number % 2 else b"folio!ocr_loop"
+            await log.append(PAGES, [Record(page_key(CAMERA, number), value, page.headers())])
+        killed = desk.start("replay", "--topic", "pages", "--rate", "10/s", "--yes")
+        await asyncio.to_thread(desk.until, lambda: any(one["passed"] > 5 for one in known(desk)), 90)
+        killed.kill()
+        killed.communicate()
+        [before] = known(desk)
+        assert 0 < before["replayed"] + before["failed"] < count
+        resumed = await asyncio.to_thread(desk.folio, "replay", "--resume", before["id"])
+        read = sum(end - first for first, end in (await log.spans(TEXTS)).values())
+    assert resumed.code == 3, "what was given up is said"
+    assert "after a kill that takes up to 6 s (kafka.session_timeout_s)" in resumed.err
+    [done] = known(desk)
+    assert (done["replayed"], done["failed"], done["appended"], done["uncounted"]) == (22, 22, count, 0)
+    assert f"{done['id']} of pages: done: 22 records read again, 22 given up, 44 appended" in resumed.out
+    assert read >= count
+
+
+def known(desk: Desk) -> list[dict[str, Any]]:
+    return [json.loads(path.read_bytes()) for path in (desk.data / "replays-apart").glob("*.json")]
