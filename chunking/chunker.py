@@ -14,14 +14,13 @@ from chunking.cutting import Cutter, Piece
 from chunking.join import document_blocks, gaps_of
 from chunking.packing import Group, packed
 from chunking.places import Places
+from chunking.revision import REVISION
 from chunking.sections import Section, sections
 from chunking.tokens import Counter, open_counter
 from folio.errors import SettingsError
 from folio.ids import Doc, chunk_id
 from folio.records import BlockKind, Chunk, ChunkSet, Document
 
-REVISION = "2"
-"""Changes with every change of what is embedded: another revision is another generation of the index."""
 ROOM_MIN = 12
 LEAD_SHARE = 3
 PATH_GLUE = " > "

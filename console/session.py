@@ -6,8 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
 
 from console.client import Client, OwnerGone
 from console.listening import Ready, address_of, configure_telemetry, listen, until_over
@@ -187,25 +189,20 @@ async def serve(
     warm: bool = True,
 ) -> None:
     """Own the folder and answer the API until `stop`, or until a stage cannot go on (then raises its error)."""
-    import uvicorn
-
-    from console.api import create_app
     from infra.lock import publish, withdraw
     from infra.run import open_owner
-
-    class Server(uvicorn.Server):
-        def capture_signals(self) -> Any:
-            return nullcontext()  # signals are the command's to handle
 
     if settings.server.host not in LOOPBACK and not settings.server.token:
         raise SettingsError(f"server.host = {settings.server.host} is not loopback: set server.token first")
     configure_telemetry(settings)
-    async with open_owner(settings, roles) as owner:
+    async with open_owner(settings, roles, meanwhile=partial(import_module, "console.doors")) as owner:
+        from console.doors import server_of
+
         if warm:
             owner.warm()
         listening = listen(settings.server.host, settings.server.port)
         token = settings.server.token or secrets.token_urlsafe(24)
-        server = Server(uvicorn.Config(create_app(owner, token, stop=stop.set), log_level="error", lifespan="off"))
+        server = server_of(owner, token, stop=stop.set)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         address = address_of(settings, listening, token)
         publish(settings.data, address)

@@ -28,6 +28,8 @@ async def open_replays(settings: Settings, topic: str) -> AsyncIterator[Replays]
     """Replays of one topic, with the stage that reads it."""
     role = {UPLOADS.name: INGEST, DOCUMENTS.name: INDEX}.get(topic, OCR)
     async with open_parts(settings, frozenset({role})) as parts:
+        if parts.index is not None:
+            await parts.index.opening
         stop = asyncio.Event()
         following = asyncio.create_task(parts.ocr.follow(parts.log, stop)) if parts.ocr else None
         replays = Replays(parts.log, settings.data / REPLAYS_APART_FOLDER, partial(reader_of, parts.stages))

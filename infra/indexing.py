@@ -1,11 +1,12 @@
 """The index as one part: embedder, store and chunker, built from settings, and the stages that feed them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from chunking.chunker import REVISION
 from chunking.lanes import Lanes
+from chunking.revision import REVISION
 from folio.blobs import Blobs
 from folio.errors import FolioError
 from folio.log import Log
@@ -36,11 +37,13 @@ class Indexing:
     words: Stage
     vectors: tuple[Stage, ...]
     """None where nothing has a vector."""
+    opening: "asyncio.Task[None]"
+    """Of the store. Await it before anything is asked of it: raises at once for an index that cannot be used."""
 
 
 @asynccontextmanager
 async def open_indexing(settings: Settings, blobs: Blobs) -> AsyncIterator[Indexing]:
-    """Raises at once for an index that cannot be used, not at the first chunk."""
+    """The store opens meanwhile, in a process of its own if it is embedded."""
     at_once = settings.indexer.documents_at_once
     async with AsyncExitStack() as stack:
         embedder = open_indexer_embedder(settings)
@@ -49,7 +52,8 @@ async def open_indexing(settings: Settings, blobs: Blobs) -> AsyncIterator[Index
         chunker = open_chunker(settings, embedder)
         for closing in (embedder, store, chunker):
             stack.push_async_callback(closing.close)
-        await store.open()
+        opening = asyncio.create_task(store.open())
+        stack.push_async_callback(_ended, opening)
         words = index_stage(
             store, chunk=chunked_by(chunker), generation=generation, documents_at_once=at_once, blobs=blobs
         )
@@ -61,7 +65,14 @@ async def open_indexing(settings: Settings, blobs: Blobs) -> AsyncIterator[Index
             searcher=Searcher(store, embedder, Weights(lexical=settings.indexer.lexical_weight)),
             words=words,
             vectors=(vectors,) if embedder.dimension else (),
+            opening=opening,
         )
+
+
+async def _ended(opening: "asyncio.Task[None]") -> None:
+    """Before the store is closed; what it raised is for whoever awaited it."""
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
 
 
 async def refill_empty(indexing: Indexing, log: Log) -> bool:

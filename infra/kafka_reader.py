@@ -253,8 +253,9 @@ class KafkaReader:
         stable = self._group is None or consumer.group_metadata().state is MemberState.STABLE
         records: dict[TopicPartition, list[Any]] = {}
         try:
-            wait_s = JOIN_S if not stable else 0 if full else POLL_S
-            records = consumer.poll(timeout_ms=int(wait_s * 1000))
+            if not stable:  # by itself, it returns when it has joined; a poll would go on to wait for records
+                consumer._coordinator.poll(timeout_ms=int(JOIN_S * 1000))
+            records = consumer.poll(timeout_ms=int(POLL_S * 1000) if stable and not full else 0)
         except errors.NoOffsetForPartitionError:
             pass  # a new group: below it is told where to begin
         except errors.OffsetOutOfRangeError as error:

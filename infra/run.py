@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -189,12 +189,17 @@ def _sweep_incoming(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def open_owner(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIterator[Owner]:
-    """Own the data folder for as long as the context lasts. Raises Owned when somebody does already."""
+async def open_owner(
+    settings: Settings, roles: frozenset[str] = ALL, *, meanwhile: Callable[[], object] | None = None
+) -> AsyncIterator[Owner]:
+    """Own the data folder for as long as the context lasts. Raises Owned when somebody does already.
+
+    `meanwhile` is called on another thread while the index opens and the log says whose turn it is.
+    """
     check_folder(settings.data)
     with owning(settings.data):
         _sweep_incoming(settings.data)
-        async with open_parts(settings, roles) as parts, _at_work(Owner(settings, parts)) as owner:
+        async with open_parts(settings, roles) as parts, _at_work(Owner(settings, parts), meanwhile) as owner:
             yield owner
 
 
@@ -211,9 +216,9 @@ async def open_worker(settings: Settings, roles: frozenset[str]) -> AsyncIterato
 
 
 @asynccontextmanager
-async def _at_work(worker: W) -> AsyncIterator[W]:
+async def _at_work(worker: W, meanwhile: Callable[[], object] | None = None) -> AsyncIterator[W]:
     try:
-        await _prepare(worker)
+        await _prepare(worker, meanwhile)
         worker.start()
         yield worker
     finally:
@@ -222,14 +227,19 @@ async def _at_work(worker: W) -> AsyncIterator[W]:
             worker.failed.exception()  # looked at: the door that waits for it reports it
 
 
-async def _prepare(worker: Worker) -> None:
+async def _prepare(worker: Worker, meanwhile: Callable[[], object] | None) -> None:
     """What must be settled before the first entry is read."""
     parts = worker.parts
+    if parts.index_turn is not None:
+        worker.begin(parts.index_turn.run(worker.stopping))
+    if meanwhile is not None:
+        await asyncio.to_thread(meanwhile)
+    if parts.index is not None:
+        await parts.index.opening
     if parts.ledger is not None:
         await parts.ledger.rebuild(parts.log)
     if parts.index_turn is not None:
         patience_s = worker.settings.kafka.session_timeout_s + JOINING_S
-        worker.begin(parts.index_turn.run(worker.stopping))
         if not await parts.index_turn.comes_within(patience_s):
             raise SettingsError(ANOTHER_INDEX)
         worker.begin(parts.index_turn.keep(worker.stopping, patience_s=patience_s, otherwise=ANOTHER_INDEX))

@@ -1,9 +1,11 @@
 """Settings become objects, those that the roles of one process need: the only module that knows every class."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -86,6 +88,7 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
     async with AsyncExitStack() as stack:
         blobs = await open_blobs(settings)
         _check_log_of(settings)
+        index = await _open_index(stack, settings, blobs) if roles & {INDEX, EMBED, API} else None
         log = await open_log(stack, settings, blobs)
         ours = f"data folder {settings.data.resolve()}" if isinstance(log, SqliteLog) else await log.identity()
         if not isinstance(log, SqliteLog):
@@ -96,9 +99,10 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
         stack.push_async_callback(sandbox.close)
         turn = Turn(log) if settings.kafka.servers and LEDGER in roles else None
         ledger = await _open_ledger(stack, settings, ledger_file, (log, blobs), turn) if roles & {LEDGER, API} else None
-        index, index_turn = None, None
-        if roles & {INDEX, EMBED, API}:
-            index, index_turn = await _open_index(stack, settings, log, blobs, writes=INDEX in roles)
+        index_turn = None
+        if index is not None and INDEX in roles and settings.kafka.servers and not settings.indexer.url:
+            index_turn = Turn(log, INDEX_GROUP + index.generation)
+            index = _in_turn(index, index_turn)
         quiet = Quiet(log, rest_s=settings.ocr.quiet_s)
         ocr = _open_ocr(stack, settings, blobs, quiet) if OCR in roles else None
         reading = _ingest(settings, log, sandbox, blobs, passwords) if INGEST in roles else None
@@ -128,8 +132,9 @@ async def open_parts(settings: Settings, roles: frozenset[str] = ALL) -> AsyncIt
 
 async def open_log(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> "SqliteLog | KafkaLog":
     if settings.kafka.servers:
+        await asyncio.to_thread(import_module, "infra.kafka_log")  # a third of a second, while an index opens
         from infra.kafka_cluster import Cluster
-        from infra.kafka_log import KafkaLog  # its library is imported where there is a cluster
+        from infra.kafka_log import KafkaLog
 
         log = await stack.enter_async_context(KafkaLog.open(Cluster(**settings.kafka.model_dump())))
         await log.check()
@@ -149,18 +154,16 @@ async def _open_ledger(
     return Ledger(store, *over, Timings(**settings.ledger.model_dump()), role=role)
 
 
-async def _open_index(
-    stack: AsyncExitStack, settings: Settings, log: Log, blobs: Blobs, *, writes: bool
-) -> tuple["Indexing", Turn | None]:
-    """Of several processes that have an embedded index one writes; its turn is for whoever runs it to watch over."""
+async def _open_index(stack: AsyncExitStack, settings: Settings, blobs: Blobs) -> "Indexing":
     from infra.indexing import open_indexing
 
-    index = await stack.enter_async_context(open_indexing(settings, blobs))
-    if not writes or not settings.kafka.servers or settings.indexer.url:
-        return index, None
-    turn = Turn(log, INDEX_GROUP + index.generation)
+    return await stack.enter_async_context(open_indexing(settings, blobs))
+
+
+def _in_turn(index: "Indexing", turn: Turn) -> "Indexing":
+    """Of several processes that have an embedded index one writes; its turn is for whoever runs it to watch over."""
     vectors = tuple(in_turn(stage, turn) for stage in index.vectors)
-    return replace(index, words=in_turn(index.words, turn), vectors=vectors), turn
+    return replace(index, words=in_turn(index.words, turn), vectors=vectors)
 
 
 def _open_ocr(stack: AsyncExitStack, settings: Settings, blobs: Blobs, quiet: Quiet) -> "OcrStage":

@@ -233,6 +233,7 @@ async def contents(world: World) -> dict[str, Any]:
     """What the index holds, when its process has ended: visible chunks, and points that nobody can see."""
     settings = load(environment={}, overrides={"data": world.data("index", 1), "indexer": {"embedder": "hash"}})
     async with open_indexing(settings, world.blobs) as indexing:
+        await indexing.opening
         store = indexing.store
         assert isinstance(store, EdgeStore)
         rows = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chunking.chunker import REVISION
+from chunking.revision import REVISION
 from folio.errors import SettingsError
 from folio.questions import Filters, Question
 from folio.settings import Settings, load
