@@ -18,6 +18,7 @@ from console.client import AS_IT_IS, Client, Reading, Refused
 from console.following import BAD, NOTHING, Following, Result
 from console.progress import Progress
 from console.session import Session
+from console.shown import shown, tell
 from folio.settings import Settings
 from ingest.folder import Choice, chosen_files, walk
 
@@ -110,11 +111,11 @@ def sentences(results: Sequence[Result]) -> Iterator[str]:
 
 
 def line(result: Result) -> str:
-    document, state = result["document"], result["state"]
+    document, state = shown(result["document"]), result["state"]
     if result.get("outcome") == "unchanged":
         return f"{document}: already there, nothing to do (version {result['version']})"
     if state in BAD:
-        return f"{document}: {state}: {result['cause'] or 'error'}: {result['detail']}{_still(result)}"
+        return f"{document}: {state}: {result['cause'] or 'error'}: {shown(result['detail'])}{_still(result)}"
     if state == "queued":
         return f"{document}: acknowledged, not read yet"
     again = _again(result)
@@ -228,7 +229,7 @@ def _under(path: Path, document: str | None, include: Sequence[str], exclude: Se
             troubles.append(file_at(place, problem=f"the folder cannot be listed: {error.strerror or error}"))
 
         if others := left_out(path, Choice((*include,), (*exclude,))):
-            print(others, file=sys.stderr, flush=True)
+            tell(others, file=sys.stderr)
         found = [file_at(one, document) for one in chosen_files(path, include, exclude, trouble=trouble)]
         if not found and not troubles:
             raise typer.BadParameter(

@@ -21,6 +21,7 @@ from console.options import (
     settings_of,
     take_password,
 )
+from console.shown import shown, tell
 from folio import __version__
 from folio.errors import FolioError, SettingsError
 
@@ -75,7 +76,7 @@ def _usage_or_defect(error: Exception) -> None:
 
 
 def _end(sentence: str, code: Exit) -> None:
-    print(f"folio: {sentence}", file=sys.stderr)
+    tell(f"folio: {sentence}", file=sys.stderr)
     sys.exit(int(code))
 
 
@@ -168,9 +169,9 @@ def delete(
         print_json(results[0] if len(documents) == 1 and results else {"documents": [*results, *wrong]})
     else:
         for result in results:
-            print(f"{result['document']}: deleted")
+            tell(f"{shown(result['document'])}: deleted")
     for one in wrong:
-        print(f"folio: {one['detail']}", file=sys.stderr)
+        tell(f"folio: {one['detail']}", file=sys.stderr)
     if wrong:
         raise typer.Exit(Exit.PARTIAL if results else Exit.ERROR)
 

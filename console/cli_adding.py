@@ -23,6 +23,7 @@ from console.options import (
     say,
     settings_of,
 )
+from console.shown import legible, tell
 from infra.places import PRIVATE
 
 TRIES_MAX = 3
@@ -78,7 +79,7 @@ def add(
         print_json({"documents": adding.results, "summary": summary})
     out = sys.stderr if as_json else sys.stdout
     for line in sentences(adding.results):
-        print(line, file=out)
+        tell(line, file=out)
     _print_end(summary, adding.results, out)
     _exit(adding.results)
 
@@ -130,7 +131,7 @@ def watch(
         )
 
         def tell(result: dict[str, Any]) -> None:
-            progress.out(_one_line(result) if as_json else adding.line(result))
+            progress.out(_one_line(result) if as_json else legible(adding.line(result)))
 
         summary = watched.run(tell, progress)
     _end_watch(watched, summary, as_json=as_json)
@@ -194,7 +195,7 @@ def _print_end(summary: dict[str, Any], results: list[dict[str, Any]], out: Any)
     if len(results) > 1 or summary["causes"]:
         print(file=out)
         for line in ending.lines(summary):
-            print(line, file=out)
+            tell(line, file=out)
     if (following := ending.next_step(results)) and out is sys.stdout:
         say(following)
 
@@ -218,7 +219,7 @@ def _end_watch(watched: Any, summary: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(_one_line({"summary": summary}), flush=True)
     for line in ending.lines(summary):
-        print(line, file=sys.stderr if as_json else sys.stdout)
+        tell(line, file=sys.stderr if as_json else sys.stdout)
     if watched.known:
         say(f"{ending.count(watched.known, 'file')} already there, unchanged")
     if watched.deleted:

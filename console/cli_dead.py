@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from console.options import DataOption, Exit, JsonOption, app, must_exist, print_json, say, settings_of
+from console.shown import shown
 from folio.errors import Cause, FolioError
 
 AT_ONCE = 20
@@ -222,11 +223,6 @@ def _print_one(one: dict[str, Any]) -> None:
     for name, value in sorted(one["headers"].items()):
         print(f"  {shown(name)}: {shown(value)}")
     print(one["advice"])
-
-
-def shown(text: str) -> str:
-    """A stranger's words on one line: what would steer a terminal, or hide in it, is written as its escape."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _when(ms: int) -> str:

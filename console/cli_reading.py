@@ -19,6 +19,7 @@ from console.options import (
     say,
     settings_of,
 )
+from console.shown import shown, tell
 from folio.errors import FolioError
 
 QUESTION_CHARS_MAX = 4000
@@ -212,7 +213,7 @@ def page(
         if again:
             raise typer.BadParameter("--reread prints text, --image writes the picture: one of them")
         reading.check_place(image, "--image")
-    settings = settings_of(data, {"ocr": asked} if asked else None)
+    settings = settings_of(data)
     must_exist(settings.data)
     if again:
         from console.rereading import reread
@@ -242,7 +243,7 @@ def _print_page(text: dict[str, Any], document: str, number: int) -> None:
 
     failed = text["status"] == "failed"
     if text["markdown"].strip() or not failed:
-        print(text["markdown"])
+        tell(text["markdown"])
     for line in how_read(text):
         say(line)
     if failed:
@@ -316,10 +317,10 @@ def _print_exported(done: Any) -> None:
     from console.summary import count
 
     if done.error:
-        print(f"{done.document}: failed: {done.error}", file=sys.stderr, flush=True)
+        tell(f"{shown(done.document)}: failed: {done.error}", file=sys.stderr)
         return
     figures = f", {count(done.figures, 'figure')}" if done.figures else ""
-    print(f"{done.document}: {done.folder}: {count(done.pages, 'page')}{figures}", flush=True)
+    tell(f"{shown(done.document)}: {done.folder}: {count(done.pages, 'page')}{figures}")
     for note in done.notes[:3]:
         say(f"  note: {note}")
 

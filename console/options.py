@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from console.shown import tell
 from folio.errors import FolioError
 
 EXAMPLES = """
@@ -122,4 +123,4 @@ def print_json(answer: Any) -> None:
 
 def say(line: str) -> None:
     """Talk, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    tell(line, file=sys.stderr)

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from console.pace import Counts, Pace, duration
+from console.shown import legible, shown, tell
 
 LINE_EVERY_S = 5.0
 REDRAWN_EVERY_S = 0.2
@@ -85,9 +86,9 @@ class Progress:
         if self._live is not None:
             from rich.text import Text
 
-            self._live.console.print(Text(line), soft_wrap=True)
+            self._live.console.print(Text(legible(line)), soft_wrap=True)
         else:
-            print(line, file=sys.stderr, flush=True)
+            tell(line, file=sys.stderr)
 
     def tell(self, line: str) -> None:
         """A line that stays, unless we are silent."""
@@ -140,7 +141,7 @@ def current(active: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The documents that are being worked on, the furthest first; the rest as a number."""
     begun = [one for one in active if one["pages_read"] or one["state"] != "queued"]
     for one in begun[:ACTIVE_MAX]:
-        yield f"  {one['document']}: {one['state']}, {one['pages_read']:,} of {one['pages'] or '?'} pages"
+        yield f"  {shown(one['document'])}: {one['state']}, {one['pages_read']:,} of {one['pages'] or '?'} pages"
     if len(active) > min(len(begun), ACTIVE_MAX):
         yield f"  and {len(active) - min(len(begun), ACTIVE_MAX):,} more"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from console.numbers import count
 from console.passages import passage, telling, words
+from console.shown import shown, tell
 from ledger.audit import DocumentStatus, PageStatus
 from ocr_stage.prompts import FREE, UNTRAINED
 
@@ -19,14 +20,14 @@ def print_hits(hits: Sequence[dict[str, Any]], question: str, *, filtered: bool 
     """Every hit must carry its explanation; `explain` shows all of it."""
     if not hits:
         why = "the filters let nothing through" if filtered else "folio status shows which documents are searchable"
-        print(f"nothing found: {why}")
+        tell(f"nothing found: {why}")
     for number, hit in enumerate(hits, start=1):
-        print(f"{number}. {where(hit)}   {found_by(hit['explanation'])}")
+        tell(f"{number}. {where(hit)}   {found_by(hit['explanation'])}")
         if explain:
-            print(f"   found: {explained(hit['explanation'])}")
+            tell(f"   found: {explained(hit['explanation'])}")
         for line in body(hit, question):
-            print(f"   {line}".rstrip())
-        print()
+            tell(f"   {line}".rstrip())
+        tell()
 
 
 def found_by(how: Mapping[str, Any]) -> str:
@@ -45,7 +46,7 @@ def is_far_off(hits: Sequence[dict[str, Any]], question: str) -> bool:
 def body(hit: dict[str, Any], question: str) -> Iterator[str]:
     """What stands below a hit's first line: its heading, what was said of it, the text around it."""
     if hit["headings"]:
-        yield " > ".join(hit["headings"])
+        yield " > ".join(map(shown, hit["headings"]))
     if hit.get("metadata"):
         yield facts(hit["metadata"])
     if hit.get("section"):
@@ -81,7 +82,7 @@ def where(hit: dict[str, Any]) -> str:
     """Document, pages and the box of the first page: `report.pdf  page 3  box 0.10,0.22-0.88,0.41`."""
     pages = hit["pages"]
     span = f"page {pages[0]}" if len(pages) == 1 else f"pages {pages[0]}-{pages[-1]}" if pages else "page ?"
-    return f"{hit['document']}  {span}{box(hit)}"
+    return f"{shown(hit['document'])}  {span}{box(hit)}"
 
 
 def box(hit: dict[str, Any]) -> str:
@@ -97,19 +98,19 @@ def box(hit: dict[str, Any]) -> str:
 def print_documents(documents: Sequence[DocumentStatus], *, every: bool = False) -> None:
     """A table and a line of sums; what was deleted only with `every`."""
     if not documents:
-        print("no documents yet: folio add FILE")
+        tell("no documents yet: folio add FILE")
         return
-    shown = [one for one in documents if every or one.state != "deleted"]
-    width = max((cells(one.document) for one in shown), default=0)
-    if shown:
-        print(f"{padded('document', width)}  {'state':21}  {'pages':>13}  {'chunks':>7}  remarks")
-    for one in shown:
+    listed = [one for one in documents if every or one.state != "deleted"]
+    width = max((cells(shown(one.document)) for one in listed), default=0)
+    if listed:
+        tell(f"{padded('document', width)}  {'state':21}  {'pages':>13}  {'chunks':>7}  remarks")
+    for one in listed:
         read = one.pages_ok + one.pages_failed
         wanted = one.page_count - one.pages_skipped if one.page_count else None
         pages = f"{read:,} of {wanted:,}" if wanted is not None else f"{read:,}"
-        row = f"{padded(one.document, width)}  {one.state:21}  {pages:>13}  {one.chunks:>7,}"
-        print(f"{row}  {cut(remarks(one))}".rstrip())
-    print(total(documents))
+        row = f"{padded(shown(one.document), width)}  {one.state:21}  {pages:>13}  {one.chunks:>7,}"
+        tell(f"{row}  {cut(remarks(one))}".rstrip())
+    tell(total(documents))
 
 
 def total(documents: Sequence[DocumentStatus]) -> str:
@@ -140,25 +141,25 @@ def cut(text: str) -> str:
 
 def print_document(one: DocumentStatus) -> None:
     revision = f", revision {one.revision}" if one.revision else ""
-    print(f"{one.document}: {one.state}, version {one.version}{revision}, {count(one.chunks, 'chunk')}")
+    tell(f"{shown(one.document)}: {one.state}, version {one.version}{revision}, {count(one.chunks, 'chunk')}")
     if one.cause:
-        print(f"  {one.cause}: {one.detail or one.sentence}")
+        tell(f"  {one.cause}: {shown(one.detail) or one.sentence}")
     if one.lacking:
-        print(f"  {by_words(one)}")
+        tell(f"  {by_words(one)}")
     if one.page_range:
         left_out = f": {one.pages_skipped:,} of {one.page_count:,} skipped" if one.page_count else ""
-        print(f"  only pages {one.page_range} were asked for{left_out}")
+        tell(f"  only pages {one.page_range} were asked for{left_out}")
     if one.metadata:
-        print(f"  metadata: {facts(one.metadata)}")
+        tell(f"  metadata: {facts(one.metadata)}")
     if one.uri:
-        print(f"  from {one.uri}")
+        tell(f"  from {shown(one.uri)}")
     for line in page_lines(one.pages):
-        print(f"  {line}")
+        tell(f"  {line}")
 
 
 def remarks(one: DocumentStatus) -> str:
     """Why it failed or has gaps; how it is found; which pages were asked for; what was said of it."""
-    cause = f"{one.cause}: {one.detail or one.sentence}" if one.cause else ""
+    cause = f"{one.cause}: {shown(one.detail) or one.sentence}" if one.cause else ""
     pages = f"only pages {one.page_range}" if one.page_range else ""
     return "  ".join(part for part in (cause, by_words(one), pages, facts(one.metadata)) if part)
 
@@ -166,13 +167,13 @@ def remarks(one: DocumentStatus) -> str:
 def by_words(one: DocumentStatus) -> str:
     """What of it is not found by its meaning yet, or why it never will be."""
     if one.lacking_cause:
-        return f"by words only: {one.lacking_cause}: {one.lacking_detail or one.lacking_cause.sentence}"
+        return f"by words only: {one.lacking_cause}: {shown(one.lacking_detail) or one.lacking_cause.sentence}"
     return f"found by words, {one.chunks - one.lacking:,} of {one.chunks:,} chunks embedded" if one.lacking else ""
 
 
 def facts(metadata: Mapping[str, Any]) -> str:
     """As --meta takes them: true, not True."""
-    return "  ".join(f"{key}={_value(value)}" for key, value in sorted(metadata.items()))
+    return "  ".join(f"{shown(key)}={shown(_value(value))}" for key, value in sorted(metadata.items()))
 
 
 def _value(value: Any) -> str:
