@@ -6,9 +6,10 @@ from typing import Any
 
 from console import reading
 from console.session import open_session
+from folio import telemetry
 from folio.errors import FolioError, Permanent, Transient
 from folio.records import Page, PageText
-from folio.settings import Settings
+from folio.settings import Settings, load
 from infra.engines import open_engine
 from ocr_stage.engine import Engine
 from ocr_stage.stage import failed_text, text_of
@@ -20,14 +21,19 @@ KNOWS_NOTHING_OF_IT = ("rapid", "scripted")
 def reread(
     settings: Settings, asked: Mapping[str, Any], document: str, number: int, *, password: str
 ) -> dict[str, Any]:
-    """As the API answers for a page that is kept. `settings` have what is `asked` in them.
+    """As the API answers for a page that is kept. `asked` is of `ocr`, and for this page alone: where this process is
+    the owner meanwhile, pages that wait are read as `settings` say.
 
     Raises FolioError when there is no such page or picture, when the engine is away or does not know what is asked.
     """
-    engine = settings.ocr.engine
+    if blank := sorted(name for name, value in asked.items() if not str(value).strip()):
+        raise FolioError(f"--{blank[0]} is empty: leave it out, or say what to read it with")
+    wanted = load(overrides={"data": settings.data, "ocr": dict(asked)})
+    engine = wanted.ocr.engine
     if engine in KNOWS_NOTHING_OF_IT and (unknown := sorted(asked.keys() - {"engine"})):
         raise FolioError(f"ocr.engine = {engine} has no {' and no '.join(unknown)}: --engine remote or deepseek has")
-    reader = open_engine(settings)  # refuses what cannot be before anything is fetched
+    telemetry.configure(level="WARNING", json=settings.telemetry.json_lines)  # stdout is the page's
+    reader = open_engine(wanted)  # refuses what cannot be before anything is fetched
     with open_session(settings, warm=False) as session:
         kept = session.call(lambda client: client.page(document, number))
         jpeg = reading.picture(session, document, number, password=password)

@@ -55,7 +55,7 @@ FORMS = (*PRESETS, f"{LOCATE}:", f"{FREE}:")
 def prompt(asked: str) -> Prompt:
     """A preset by its name, ``locate: TERM``, or ``free: TEXT``.
 
-    Raises SettingsError for any other name, Permanent(prompt_refused) for one that is empty or too long.
+    Raises SettingsError for any other name, Permanent(prompt_refused) for one that is empty, too long or no text.
     """
     name, colon, rest = asked.strip().partition(":")
     name = name.strip().lower()
@@ -65,7 +65,7 @@ def prompt(asked: str) -> Prompt:
         return free(rest)
     if asked.strip().lower() in PRESETS:
         return PRESETS[asked.strip().lower()]
-    _check_length(asked)
+    _check(asked)
     raise SettingsError(
         f"there is no prompt {asked!r}: did you mean {nearest(name, FORMS)}? "
         f"({', '.join(PRESETS)}, {LOCATE}: TERM, {FREE}: TEXT)"
@@ -99,10 +99,14 @@ def without_tokens(text: str) -> str:
 
 
 def _checked(text: str) -> str:
-    _check_length(text)
+    _check(text)
     return text
 
 
-def _check_length(text: str) -> None:
+def _check(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Permanent(Cause.PROMPT_REFUSED, "the prompt is not UTF-8") from None
     if len(text) > CHARS_MAX:
         raise Permanent(Cause.PROMPT_REFUSED, f"a prompt of {len(text)} characters, at most {CHARS_MAX}")

@@ -210,6 +210,10 @@ async def _end(feed: Feed | None, talk: Talk | None) -> None:
 
 
 def _vllm(settings: EngineSettings, arena: Arena) -> Talk:
+    try:
+        import vllm  # noqa: F401  # asked for before what needs it
+    except ModuleNotFoundError:
+        raise Transient(Cause.ENGINE_DOWN, "vLLM is not installed here: docs/gpu.md says how") from None
     from ocr_stage.deepseek.talk import VllmTalk
 
     return VllmTalk(settings, arena)

@@ -63,6 +63,13 @@ def test_an_empty_prompt_has_its_cause(asked: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["{}", "free: {}", "locate: {}"])
+def test_a_prompt_that_is_no_text_has_its_cause(form: str) -> None:
+    with pytest.raises(Permanent, match="not UTF-8") as refused:
+        prompt(form.format("a\udcff"))
+    assert refused.value.cause is Cause.PROMPT_REFUSED
+
+
+@pytest.mark.parametrize("form", ["{}", "free: {}", "locate: {}"])
 def test_a_prompt_of_100_000_characters_has_its_cause(form: str) -> None:
     with pytest.raises(Permanent, match=f"at most {CHARS_MAX}") as refused:
         prompt(form.format("x" * 100_000))
