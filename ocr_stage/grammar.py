@@ -17,7 +17,9 @@ TEXT_CHARS_MAX = 1_000_000
 COORDINATES_CHARS_MAX = 4000
 TAG = re.compile(rf"<{BAR}(/?[\w\u2581]+){BAR}>|</?image>")
 """Every special token that is not part of a table."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_HALF = re.compile(rf"<{BAR}/?[\w\u2581]+\Z")
+"""Where an answer was cut within a token."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
 _BOXES = re.compile(r"[ \t\[\](),;.\d+-]*")
 _CLOSED = re.compile(r"\s*\[[^\[\]]*\[[^\]]*\](?:\s*,\s*\[[^\]]*\])*\s*\]")
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9})?")
@@ -79,7 +81,10 @@ class _Reader:
             self._text(text[at : tag.start()])
             self._tag(tag[1] or "image")
             at = tag.end()
-        self._text(text[at:])
+        half = _HALF.search(text, at)
+        if half:
+            self._flag(Flag.TOKEN_STRAY)
+        self._text(text[at : half.start() if half else None])
         self._settle()
 
     def _text(self, text: str) -> None:
@@ -178,7 +183,7 @@ def _numbers(coordinates: str) -> Iterator[tuple[float, ...]]:
 
 def _plain(text: str) -> str:
     """Lines end in one way; what no text holds (control characters, halves of a surrogate pair) is taken out."""
-    text = _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n"))
     try:
         text.encode()
     except UnicodeEncodeError:

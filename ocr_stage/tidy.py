@@ -1,11 +1,13 @@
 """What a model said becomes a page's Markdown with typed blocks, exact offsets, and boxes on the page as it came."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from folio.records import Block, BlockKind, Box
 from ocr_stage.grammar import Flag, Said, said
 from ocr_stage.tidy_blocks import Rules, Words, words
 from ocr_stage.tidy_boxes import placed, united
+from ocr_stage.tidy_tables import closes_first, left_open
 from ocr_stage.transform import Transform
 
 K = BlockKind
@@ -48,14 +50,34 @@ def tidied(
     pieces, flags = said(text)
     page = _Page(transform or Transform.whole(), rules or Rules())
     page.flags |= dict.fromkeys(flags)
-    for one in pieces:
-        label = "_".join(one.label.lower().replace("-", " ").split())
+    for one in _rejoined(pieces, page.flags):
+        label = _label(one)
         is_bare = not one.text.strip()
         if is_bare and one.label and (label not in KINDS or prompt in LINES):
             page.add_lines(one)
         else:
             page.add(label, one)
     return page.tidied()
+
+
+def _label(one: Said) -> str:
+    return "_".join(one.label.lower().replace("-", " ").split())
+
+
+def _rejoined(pieces: Sequence[Said], flags: dict[str, None]) -> Iterator[Said]:
+    """A piece that begins within a cell, as what follows shows, is part of that table, with its label where that is no
+    label but words.
+    """
+    held, is_open = Said(), False
+    for one in pieces:
+        if is_open and closes_first(one.text):
+            flags[Flag.TAG_NESTED] = None
+            held.parts += [one.text] if _label(one) in KINDS else [one.label, one.text]
+        else:
+            yield held
+            held, is_open = one, False
+        is_open = left_open(one.text, before=is_open)
+    yield held
 
 
 @dataclass(slots=True)

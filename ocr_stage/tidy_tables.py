@@ -13,6 +13,20 @@ _PART = re.compile(r"<(/?)(table|thead|tbody|tfoot|tr|td|th)\b([^<>]*)>", re.IGN
 _SPAN = re.compile(r"\b(row|col)span\s*=\s*[\"']?(\d{1,9})", re.IGNORECASE)
 
 
+def left_open(text: str, *, before: bool) -> bool:
+    """Whether a table is open at its end; `before`: at its start."""
+    last = None
+    for last in _TABLE.finditer(text):  # noqa: B007  # the last one is wanted
+        pass
+    return before if last is None else not last[1]
+
+
+def closes_first(text: str) -> bool:
+    """Whether the first tag of a table in it ends something that began before."""
+    first = ANY.search(text)
+    return first is not None and first[0].startswith("</")
+
+
 class Segment(NamedTuple):
     """A run of text, or one table."""
 

@@ -114,12 +114,21 @@ BROKEN = [
     ("One <|grounding|>two.<｜end▁of▁sentence｜>", [("paragraph", "One two.")], "token_stray"),
     ("One<image> two.", [("paragraph", "One two.")], "token_stray"),
     ("a<|re<|x|>f|>b", [("paragraph", "a b")], "token_stray"),
+    ("Words.<｜end▁of▁sent", [("paragraph", "Words.")], "token_stray"),
+    ("Words.<|/de", [("paragraph", "Words.")], "token_stray"),
     (ref("gizmo", text="Words."), [("paragraph", "Words.")], "label_unknown"),
     ("<|ref|>text<|/ref|>\nWords.", [("paragraph", "Words.")], "box_missing"),
     (ref("text", "[[one, 2, 3, 4]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
     (ref("text", "[[__import__('os').abort(), 2, 3, 4]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
     (ref("text", "[[1, 2, 3]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
     (ref("text", "[[1e9, 2, nan, inf]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
+    (ref("text", "[[NaN, NaN, NaN, NaN]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
+    (ref("text", "[[-Infinity, 0, 1e308, 0x1f]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
+    (ref("text", f"[[1, 2, {'9' * 50_000}, 400]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
+    (ref("text", "[[1, 2, \u00b3, 400]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
+    (ref("text", "[[1\u200b, 2, 300, 400]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
+    (ref("text", "[[1, 2, 300, 400, 500]]", "Words."), [("paragraph", "Words.")], "box_unreadable"),
+    (ref("text", f"[[-{'9' * 9}, 2, {'9' * 9}, 400]]", "Words."), [("paragraph", "Words.")], "box_outside"),
     (ref("text", "", "Words."), [("paragraph", "Words.")], "box_unreadable"),
     (ref("text", "The words came here", ""), [("paragraph", "The words came here")], "box_unreadable"),
     (ref("text", "[[500, 500, 300, 400]]", "Words."), [("paragraph", "Words.")], "box_reversed"),
@@ -129,6 +138,9 @@ BROKEN = [
     (ref("table", text="<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>"), None, "table_ragged"),
     (ref("table", text="<table><tr><td>a</td><td>b"), None, "table_unclosed"),
     (ref("table", text="<tr><td>a</td></tr>"), None, "table_unclosed"),
+    ("<|ref|><|det|>" * 5000 + "Words.", [("paragraph", "Words.")], "tag_unclosed"),
+    ("<|/ref|><|/det|>" * 5000 + "Words.", [("paragraph", "Words.")], "tag_stray"),
+    (ref("table", text=f"<table><tr><td>{ref('text', text='a')}</td></tr></table>"), None, "tag_nested"),
     (ref("table"), [("figure", "")], "table_empty"),
     (ref("table", text="<table></table>"), [("figure", "")], "table_empty"),
 ]
@@ -320,6 +332,9 @@ def test_hostile_answers_take_no_time_to_speak_of() -> None:
         "\\(" * size,
         "\\[" * size,
         "<table>" * size,
+        "<table><tr><td>" + "<|ref|>x<|/ref|></td><td>" * size,
+        "<|x" * size,
+        "</td><|ref|>" * size,
         "<tr><td>" * size,
         '<td rowspan="999999999" colspan="999999999">' * size,
         "- a" * size,
@@ -403,7 +418,30 @@ CHAINS = (
 )
 
 
+@pytest.mark.parametrize(
+    ("cell", "kept"),
+    [
+        ("<|ref|>text<|/ref|><|det|>[[1, 2, 300, 400]]<|/det|>a", "a"),
+        ("<|ref|>Total<|/ref|><|det|>[[1, 2, 300, 400]]<|/det|>", "Total"),
+        ("a<|grounding|>", "a"),
+    ],
+)
+def test_a_piece_that_begins_within_a_cell_is_part_of_it(cell: str, kept: str) -> None:
+    row = "<tr><td>{}</td><td>b</td></tr>"
+    page = tidied(ref("table", text=f"<table>{row.format(cell) * 3}</table>") + ref("text", text="Words."))
+    assert shown(page) == [("table", f"<table>{row.format(kept) * 3}</table>"), ("paragraph", "Words.")]
+    assert corners(page.blocks[0]) == corners(page.blocks[1]) == (0.1001, 0.1001, 0.9009, 0.2002)
+
+
+def test_a_table_that_was_cut_off_takes_nothing_from_the_next() -> None:
+    cut = "<table><tr><td>a</td><td>b"
+    page = tidied(ref("table", text=cut) + ref("text", text="Words.") + ref("table", text=f"{cut}</td></tr></table>"))
+    whole = f"{cut}</td></tr></table>"
+    assert shown(page) == [("table", whole), ("paragraph", "Words."), ("table", whole)]
+
+
 def test_what_no_text_holds_is_taken_out() -> None:
+    assert tidied("\ufeff# One\x9b31m\x85two").markdown == "# One31m\ntwo"
     page = tidied("One\r\ntwo\x00\x1b[31m.\r\rThree \ud800.")
     assert page.markdown == "One\ntwo[31m.\n\nThree ?."
     assert page.markdown.encode()
