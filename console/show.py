@@ -224,4 +224,5 @@ def print_settings(rows: Sequence[dict[str, str]]) -> None:
         )
     print()
     print("to set one: an environment variable, or the file folio.toml in the folder where folio is started;")
-    print('  ocr.engine is FOLIO_OCR__ENGINE=..., or engine = "..." under [ocr]; a variable wins over the file')
+    print('  ocr.engine is FOLIO_OCR__ENGINE=..., or engine = "..." under [ocr]; a variable wins over the file;')
+    print('  a list is a,b or ["a", "b"] in a variable, ["a", "b"] in the file')

@@ -1,11 +1,12 @@
 """Named bundles of how pages are read: resolution, prompt, preprocessing, what is mended; `ocr.profile` chooses one."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from folio.errors import SettingsError
+from folio.listed import listed
 from folio.nearest import nearest
 
 ModeName = Literal["auto", "tiny", "small", "base", "large", "gundam"]
@@ -23,7 +24,9 @@ class Profile(BaseModel):
     mode: ModeName = Field("auto", description="auto: chosen page by page")
     prompt: str = Field("markdown", description="markdown, text, ocr, figure, describe, `locate: TERM`, `free: TEXT`")
     preprocess: str = Field("auto", description="auto, off, or steps: see docs/reading.md")
-    rules: tuple[Literal["formulas", "lists"], ...] = Field(("formulas", "lists"), description="what is mended")
+    rules: Annotated[tuple[Literal["formulas", "lists"], ...], BeforeValidator(listed)] = Field(
+        ("formulas", "lists"), description="what is mended"
+    )
 
 
 PROFILES: Mapping[str, Mapping[str, str]] = {

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeGuard
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from folio.errors import SettingsError
+from folio.listed import listed
 from folio.nearest import nearest
 from folio.profiles import ModeName, Profile, check, chosen
 
@@ -35,8 +36,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
-Words = Annotated[tuple[str, ...], BeforeValidator(lambda given: given.split() if isinstance(given, str) else given)]
-"""A list in folio.toml; in a variable, words with blanks between them."""
+Words = Annotated[tuple[str, ...], BeforeValidator(listed)]
+"""A list in folio.toml; in a variable, with commas or blanks between its words, or as JSON."""
 
 
 class Section(BaseModel):
@@ -295,7 +296,8 @@ def described(settings: Settings, **sources: Any) -> list[dict[str, str]]:
         section, _, name = key.rpartition(".")
         place: BaseModel = getattr(settings, section) if section else settings
         description = type(place).model_fields[name].description or ""
-        value = "***" if name in SECRETS and getattr(place, name) else str(getattr(place, name))
+        is_set = getattr(place, name)
+        value = "***" if name in SECRETS and is_set else ",".join(is_set) if isinstance(is_set, tuple) else str(is_set)
         rows.append({"key": key, "value": value, "origin": origin.get(key, "default"), "description": description})
     return rows
 

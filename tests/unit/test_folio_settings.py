@@ -42,12 +42,37 @@ def test_an_unknown_setting_names_the_nearest_known_one(environment, near) -> No
         ({"FOLIO_INGEST__PAGES_MAX": "0"}, "ingest.pages_max"),
         ({"FOLIO_OCR__ENGINE": "magic"}, "ocr.engine"),
         ({"FOLIO_SERVER__PORT": "a"}, "server.port"),
+        ({"FOLIO_INGEST__FETCH_ALLOW": "[https://a.org/]"}, r"ingest.fetch_allow .* no JSON list .* write a,b or"),
+        ({"FOLIO_INGEST__FETCH_ALLOW": "[1]"}, "ingest.fetch_allow"),
         ({"FOLIO_CONFIG": "/nowhere/folio.toml"}, "no such settings file"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(environment, says) -> None:
     with pytest.raises(SettingsError, match=says):
         load(environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        ("https://a.org/x/,10.0.0.0/8", ("https://a.org/x/", "10.0.0.0/8")),
+        ("https://a.org/x/, 10.0.0.0/8,\n", ("https://a.org/x/", "10.0.0.0/8")),
+        ("https://a.org/x/ 10.0.0.0/8", ("https://a.org/x/", "10.0.0.0/8")),
+        (' ["https://a.org/x,y/", "file:///my scans/"]', ("https://a.org/x,y/", "file:///my scans/")),
+        ("s3://b/", ("s3://b/",)),
+        ("", ()),
+        ("[]", ()),
+    ],
+)
+def test_a_list_is_commas_blanks_or_json(variable: str, expected: tuple[str, ...]) -> None:
+    settings = load(
+        environment={"FOLIO_INGEST__FETCH_ALLOW": variable, "FOLIO_PROFILES__MINE__RULES": "lists,formulas"}
+    )
+    assert settings.ingest.fetch_allow == expected
+    assert settings.profiles["mine"].rules == ("lists", "formulas")
+    shown = {row["key"]: row["value"] for row in described(settings, environment={})}
+    assert shown["ingest.fetch_allow"] == ",".join(expected)
+    assert load(environment={}, overrides={"ingest": {"fetch_allow": list(expected)}}).ingest.fetch_allow == expected
 
 
 @pytest.mark.parametrize("environment", [{"FOLIO_OCR": "x"}, {"FOLIO_OCR": "x", "FOLIO_OCR__ENGINE": "rapid"}])

@@ -20,7 +20,6 @@ from folio.ids import Doc, sha256
 from folio.log import Entry, Position, Record
 from folio.outputs import Output
 from folio.records import Upload
-from folio.settings import load
 from folio.stage import Stage
 from folio.topics import TEXTS, UPLOADS
 from infra.folder_blobs import FolderBlobs
@@ -281,12 +280,6 @@ async def test_what_is_no_address_is_schema_invalid(tmp_path: Path, address: str
 def test_a_list_that_means_nothing_is_refused_at_the_start(listed: str) -> None:
     with pytest.raises(SettingsError, match="fetch_allow"):
         Allowed([listed])
-
-
-def test_a_variable_lists_words() -> None:
-    settings = load(environment={"FOLIO_INGEST__FETCH_ALLOW": "https://a.org/x/ 10.0.0.0/8"})
-    assert settings.ingest.fetch_allow == ("https://a.org/x/", "10.0.0.0/8")
-    assert load(environment={}, overrides={"ingest": {"fetch_allow": ["s3://b/"]}}).ingest.fetch_allow == ("s3://b/",)
 
 
 async def test_files_only_below_a_listed_folder_also_through_links(tmp_path: Path) -> None:
