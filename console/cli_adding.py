@@ -153,7 +153,7 @@ def _reading(pages: str, meta: list[str] | None, password: str | None) -> Any:
     from console.asked import metadata_of
     from console.client import Reading
     from folio.errors import FolioError
-    from ingest.ranges import parse_pages
+    from folio.ranges import parse_pages
 
     try:
         chosen = str(parse_pages(pages))

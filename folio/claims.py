@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ DOCUMENT_PAGES_MAX = 100_000
 VERSION_MAX = 2**63 - 1
 """What the ledger's tables hold."""
 DIGITS_MAX = 19
+SHA256 = re.compile("[0-9a-f]{64}")
 METADATA_BYTES_MAX = 16 * 1024
 """Of a document's metadata as JSON: they are copied into every one of its chunks."""
 
@@ -27,9 +29,12 @@ def plain_metadata(said: Mapping[str, Any]) -> dict[str, Any]:
     """Names with texts, finite numbers, true or false: what a filter can ask for. Raises ValueError."""
     for name, value in said.items():
         number = isinstance(value, int | float) and math.isfinite(value)
-        if not name or not (isinstance(value, str) or number):
-            raise ValueError(f"{name[:80]!r} has no text, number, true or false")
-    size = len(json.dumps(dict(said), ensure_ascii=False).encode(errors="replace"))
+        if not isinstance(name, str) or not name or not (isinstance(value, str) or number):
+            raise ValueError(f"{str(name)[:80]!r} has no text, number, true or false")
+    try:
+        size = len(json.dumps(dict(said), ensure_ascii=False).encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"UTF-8 is wanted, {error.object[error.start]!a} is none") from None
     if size > METADATA_BYTES_MAX:
         raise ValueError(f"{size:,} bytes as JSON, at most {METADATA_BYTES_MAX:,}")
     return dict(said)

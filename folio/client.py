@@ -16,11 +16,12 @@ from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from folio.batching import Batcher
-from folio.claims import DOCUMENT_PAGES_MAX, VERSION_MAX, plain_metadata
+from folio.claims import DOCUMENT_PAGES_MAX, SHA256, VERSION_MAX, plain_metadata
 from folio.errors import FolioError, Permanent, Transient
 from folio.ids import TENANT_DEFAULT, Doc, doc_of, page_key, sha256
 from folio.log import Entry, Log, Position, Record
 from folio.outputs import append_all
+from folio.ranges import parse_pages
 from folio.records import CONNECT, Page, Upload
 from folio.topics import PAGES, PAGES_BULK, UPLOADS, Topic
 
@@ -159,14 +160,23 @@ class Producer:
         metadata: Mapping[str, Any] | None = None,
         pages: str = "",
     ) -> Position:
-        """A file that folio fetches by itself, from where its setting `ingest.fetch_allow` lets it."""
+        """A file that folio fetches by itself, from where its setting `ingest.fetch_allow` lets it.
+
+        Raises NotSent saying what is wrong with it; whether the address may be fetched only folio knows.
+        """
         what = f"the announcement of {document!r}"
-        if not urlsplit(address).scheme:
+        if not (_scheme(address) and "://" in address and address.isprintable()):
             raise NotSent(f"{what}: {address[:80]!r} is no address: https://host/folder/file.pdf is wanted")
+        if file_sha256 and not SHA256.fullmatch(file_sha256):
+            raise NotSent(f"{what}: file_sha256 {file_sha256[:80]!r}: 64 hex digits in lower case are wanted")
         try:
             said = plain_metadata(metadata or {})
         except ValueError as error:
             raise NotSent(f"{what}: metadata: {error}") from None
+        try:
+            parse_pages(pages)
+        except FolioError as error:
+            raise NotSent(f"{what}: pages: {error}") from None
         upload = Upload(doc=self._doc(document), fetch=address, sha256=file_sha256, metadata=said, pages=pages)
         return await self._send(UPLOADS, Record(upload.doc, upload.encode()), what)
 
@@ -274,7 +284,7 @@ OPTIONS = ("tenant", "bytes_max", "patience_s", "progress", "bulk")
 
 @asynccontextmanager
 async def _opened(url: str, options: Mapping[str, Any]) -> AsyncIterator[Log]:
-    scheme = urlsplit(url).scheme
+    scheme = _scheme(url)
     found = {one.name: one for one in entry_points(group=ADAPTERS)}
     if scheme not in found:
         raise NotSent(f"{url!r}: no log is reached like this: {', '.join(f'{name}://' for name in found) or 'none'}")
@@ -290,6 +300,14 @@ async def _opened(url: str, options: Mapping[str, Any]) -> AsyncIterator[Log]:
         yield log
     finally:
         await opening.__aexit__(None, None, None)
+
+
+def _scheme(address: str) -> str:
+    """Empty where it is no address."""
+    try:
+        return urlsplit(address).scheme
+    except ValueError:
+        return ""
 
 
 def _check_image(image: bytes, what: str) -> None:

@@ -10,10 +10,10 @@ from folio.blobs import Blobs
 from folio.errors import Cause, FolioError, Permanent
 from folio.ids import NOT_UTF8, TENANT_DEFAULT, Doc, doc_id_of, doc_of, version_at
 from folio.log import Log, Record
+from folio.ranges import parse_pages
 from folio.records import Upload
 from folio.topics import UPLOADS
 from infra.passwords import Passwords
-from ingest.ranges import parse_pages
 from ledger import audit
 
 SETTLED_S_MAX = 30.0

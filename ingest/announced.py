@@ -1,12 +1,12 @@
 """Uploads by anybody with a client of the log: checked, and where one announces a file, that file is fetched first."""
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from urllib.parse import unquote
 
 from folio.blobs import Blobs
+from folio.claims import SHA256
 from folio.errors import Cause, Permanent
 from folio.ids import doc_id_of, doc_of, tenant_of
 from folio.log import Entry, Record
@@ -15,8 +15,6 @@ from folio.records import Upload
 from folio.stage import Stage
 from folio.topics import UPLOADS
 from ingest.fetch import Fetcher, shown
-
-SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def announcing(stage: Stage, fetcher: Fetcher | None, blobs: Blobs) -> Stage:

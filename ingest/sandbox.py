@@ -9,12 +9,12 @@ from pathlib import Path
 
 from folio.child import Zygote
 from folio.errors import Cause, FolioError, Permanent, SettingsError
+from folio.ranges import PageRanges, parse_pages
 from folio.records import SKIPPED, Box
 from ingest import sniff
 from ingest.limits import Limits
 from ingest.marks import Mark
 from ingest.opened import Clock, OpenFile, ReadPage, What
-from ingest.ranges import PageRanges, parse_pages
 
 __all__ = ["FACTORIES", "Limits", "Mark", "ReadPage", "Sandbox"]
 

@@ -25,7 +25,9 @@ async def main() -> None:
     given = arguments.parse_args()
     async with Producer.open(given.log, prefix=given.prefix, progress=told) as producer:
         if "://" in given.what[0]:
-            print("announced:", await producer.announce(given.document, given.what[0]))
+            at = await producer.announce(given.document, given.what[0])
+            print(f"{given.document} is announced: record {at.offset} of {at.topic}, partition {at.partition}")
+            print("folio fetches and reads it by itself; folio status says what became of it")
         else:
             count = await producer.send_document(given.document, (Path(one).read_bytes() for one in given.what))
             print(f"\n{count} pages of {given.document} are on the log")

@@ -6,8 +6,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from folio.client import Figures, NotSent, Producer
-from folio.errors import Cause, Transient
+from folio.client import Figures, NotSent, Producer, SyncProducer
+from folio.errors import Cause, FolioError, Permanent, SettingsError, Transient
 from folio.ids import Doc, sha256
 from folio.log import Entry, Log, Record
 from folio.records import Page, Upload
@@ -78,6 +78,9 @@ async def test_announcements_and_deletions() -> None:
     assert producer.figures.announcements == 2
 
 
+NAMED = {"folio-page": "3", "folio-version": "1", "folio-doc-id": "book"}
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -89,7 +92,12 @@ async def test_announcements_and_deletions() -> None:
         ({"document": "a\nb"}, "printable"),
         ({"page": 0}, "count from 1"),
         ({"page": 6, "page_count": 5}, "no page 6 of 5"),
+        ({"document": "a" * 513}, "1 to 512 printable characters"),
+        ({"document": "a\ufffd"}, "UTF-8 is wanted"),
+        ({"page": 100_001}, "at most 100,000 pages"),
+        ({"page_count": 100_001}, "at most 100,000 pages"),
         ({"version": 0}, "from 1"),
+        ({"version": 2**63}, "version 9223372036854775808: versions are 64-bit"),
         ({"headers": {"folio-page": "7"}}, "folio's"),
         ({"headers": {"__connect.errors.topic": "x"}}, "folio's"),
     ],
@@ -103,6 +111,47 @@ async def test_each_thing_that_a_producer_can_get_wrong_has_its_words(given: dic
 
 
 @pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"document": ""}, "id is missing"),
+        ({"address": ""}, "no address"),
+        ({"address": "/srv/a.pdf"}, "'/srv/a.pdf' is no address: https://"),
+        ({"address": "C:\\a.pdf"}, "no address"),
+        ({"address": "https://[a/"}, "no address"),
+        ({"address": "https://a.org/\udc80"}, "no address"),
+        ({"file_sha256": "AB" * 32}, "64 hex digits in lower case"),
+        ({"file_sha256": "ab"}, "64 hex digits"),
+        ({"pages": "one"}, "pages: .* write pages like 1-3,7,10-"),
+        ({"pages": "3-1"}, "pages: "),
+        ({"metadata": {"a": {"b": 1}}}, "metadata: 'a' has no text, number, true or false"),
+        ({"metadata": {"a": float("nan")}}, "metadata: 'a' has no"),
+        ({"metadata": {"": "a"}}, "metadata: '' has no"),
+        ({"metadata": {1: "a"}}, "metadata: '1' has no"),
+        ({"metadata": {"a": "\udc80"}}, r"metadata: UTF-8 is wanted, '\\udc80' is none"),
+        ({"metadata": {"a": "b" * 16_384}}, "metadata: 16,393 bytes as JSON, at most 16,384"),
+    ],
+)
+async def test_each_thing_that_is_wrong_with_an_announcement_has_its_words(given: dict, says: str) -> None:
+    log = MemoryLog()
+    facts: dict = {"document": "far", "address": "https://a.org/a.pdf"} | given
+    with pytest.raises(NotSent, match=says):
+        await Producer(log).announce(**facts)
+    assert await entries(log, UPLOADS) == []
+
+
+@pytest.mark.parametrize("tenant", ["", "Acme", "a/b", "a" * 65])
+async def test_a_tenant_that_is_no_key_is_named(tenant: str) -> None:
+    log = MemoryLog()
+    for sending in (
+        Producer(log, tenant=tenant).send_page(picture(), "a", 1),
+        Producer(log, tenant=tenant).delete("a"),
+    ):
+        with pytest.raises(NotSent, match=f"tenant '{tenant}': use lower-case"):
+            await sending
+    assert await entries(log, UPLOADS) == []
+
+
+@pytest.mark.parametrize(
     ("topic", "change", "says"),
     [
         ("texts", {}, "folio's own"),
@@ -110,7 +159,16 @@ async def test_each_thing_that_a_producer_can_get_wrong_has_its_words(given: dic
         ("pages", {"key": "default/other/3"}, "makes 'default/book/3'"),
         ("pages", {"headers": {"folio-page": "3"}}, "folio-doc-id is missing"),
         ("pages", {"headers": {"folio-page": "three", "folio-version": "1", "folio-doc-id": "book"}}, "three"),
+        ("pages", {"headers": NAMED | {"folio-page": "1" * 20}}, "folio-page: .* whole number of at most 19 digits"),
+        ("pages", {"headers": NAMED | {"folio-page": "\u00b2"}}, "folio-page: .* whole number"),
+        ("pages", {"headers": NAMED | {"folio-page": "0"}}, "page: .* greater than or equal to 1"),
+        ("pages", {"headers": NAMED | {"folio-page": "100001"}}, "page: .* less than or equal to 100000"),
+        ("pages", {"headers": NAMED | {"folio-version": "0"}}, "version: .* greater than 0"),
+        ("pages", {"headers": NAMED | {"folio-tenant": "Acme"}}, "tenant 'Acme'"),
+        ("pages", {"headers": NAMED | {"__connect.errors.topic": "x"}}, "'__connect.errors.topic' is for dead letters"),
+        ("pages", {"value": b"hello"}, "no picture that folio reads"),
         ("pages", {"value": b""}, "no bytes"),
+        ("uploads", {"value": b'{"doc": "default/x", "metadata": {"a": []}}'}, "metadata: .* 'a' has no text"),
         ("uploads", {"value": b"{"}, "JSON"),
         ("uploads", {"value": Upload(doc=Doc("default/x"), fetch="https://a").encode()}, "makes 'default/x'"),
     ],
@@ -134,6 +192,28 @@ async def test_a_log_that_is_away_for_a_while_is_tried_again_and_one_that_stays_
     log.away = 1_000
     with pytest.raises(NotSent, match=r"page 2 .* does not answer \(no broker answers\)"):
         await Producer(log, patience_s=0.2).send_page(picture(), "book", 2)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "says"),
+    [
+        (Permanent(Cause.TOO_LARGE, "the broker takes 1,000 bytes"), "page 1 of 'book': the broker takes 1,000 bytes"),
+        (SettingsError("Kafka does not know this user"), "page 1 of 'book': Kafka does not know this user"),
+    ],
+)
+async def test_a_log_that_refuses_is_not_asked_again(refusal: FolioError, says: str) -> None:
+    class Refusing(MemoryLog):
+        asked = 0
+
+        async def append(self, topic, records):
+            self.asked += 1
+            raise refusal
+
+    log = Refusing()
+    producer = Producer(log)
+    with pytest.raises(NotSent, match=says):
+        await producer.send_page(picture(), "book", 1)
+    assert (log.asked, producer.figures.under_way_bytes, producer.figures.pages) == (1, 0, 0)
 
 
 async def test_what_is_under_way_stays_within_the_budget_and_each_is_told() -> None:
@@ -167,10 +247,21 @@ async def test_one_page_larger_than_the_budget_goes_alone() -> None:
 
 
 async def test_a_url_that_no_adapter_knows_is_named() -> None:
-    for url in ("nowhere://host", "localhost:9092"):
+    for url in ("nowhere://host", "localhost:9092", "http://[", ""):
         with pytest.raises(NotSent, match="kafka://"):
             async with Producer.open(url):
                 pass
     with pytest.raises(NotSent, match="does not take"):
         async with Producer.open("kafka://127.0.0.1:1", nonsense=True):
             pass
+
+
+async def test_a_log_that_does_not_answer_is_named() -> None:
+    with pytest.raises(NotSent, match=r"kafka://127.0.0.1:1: .* nobody answers"):
+        async with Producer.open("kafka://127.0.0.1:1"):
+            pass
+
+
+def test_a_log_that_does_not_answer_is_named_without_asyncio_too() -> None:
+    with pytest.raises(NotSent, match=r"kafka://127.0.0.1:1: .* nobody answers"):
+        SyncProducer("kafka://127.0.0.1:1")

@@ -6,9 +6,9 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from folio.errors import Cause, FolioError, Permanent
+from folio.ranges import parse_pages
 from folio.records import Box
 from ingest.marks import Mark, cut, draw_marks
-from ingest.ranges import parse_pages
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
