@@ -47,7 +47,7 @@ def words(text: str, kind: BlockKind, rules: Rules, flags: dict[str, None]) -> I
         flags.update(dict.fromkeys(segment.flags))
         if segment.is_table:
             table = in_dollars(segment.text) if rules.formulas else segment.text
-            yield Words(BlockKind.TABLE, without_tokens(table))
+            yield Words(BlockKind.TABLE, without_tokens(table).strip())
         elif segment.text.strip():
             is_plain = rules.formulas and kind is not BlockKind.CODE and not _has_code(segment.text)
             yield from _blocks(in_dollars(segment.text) if is_plain else segment.text, kind, rules)

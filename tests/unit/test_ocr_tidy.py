@@ -433,6 +433,10 @@ def test_a_piece_that_begins_within_a_cell_is_part_of_it(cell: str, kept: str) -
     assert corners(page.blocks[0]) == corners(page.blocks[1]) == (0.1001, 0.1001, 0.9009, 0.2002)
 
 
+def test_what_is_taken_out_at_the_end_of_a_table_leaves_no_blank_lines() -> None:
+    assert shown(tidied("<td></table><td>\n\\(\\)<|f|>")) == [("table", "<table><td></table><td>")]
+
+
 def test_a_table_that_was_cut_off_takes_nothing_from_the_next() -> None:
     cut = "<table><tr><td>a</td><td>b"
     page = tidied(ref("table", text=cut) + ref("text", text="Words.") + ref("table", text=f"{cut}</td></tr></table>"))
