@@ -127,7 +127,8 @@ def status(
         if as_json:
             print_json({"documents": [one.model_dump(mode="json") for one in known]})
         else:
-            print_documents(known, every=every)
+            prefix = settings.kafka.prefix if settings.kafka.servers else None
+            print_documents(known, every=every, prefix=prefix)
         return
     try:
         one = audit.document(ledger, doc_of(TENANT_DEFAULT, document))

@@ -81,7 +81,18 @@ def dead_show(
     settings = settings_of(data)
     position = _positions(settings.data, [which])[0]
     one = _ask(settings, lambda client: client.dead_entry(position))
+    one["searchable_version"] = _older(settings.data, one)
     print_json(one) if as_json else _print_one(one)
+
+
+def _older(data: Path, one: dict[str, Any]) -> int | None:
+    """Of a document whose record was given up: the version that is searchable all the same."""
+    from infra.places import LEDGER_FILE
+    from ledger import audit
+
+    known = audit.summary(data / LEDGER_FILE, one["doc"])
+    older = known.searchable_version if known is not None else None
+    return older if older != one["version"] else None
 
 
 @dead_app.command("redrive")
@@ -218,6 +229,8 @@ def _print_one(one: dict[str, Any]) -> None:
     if one["detail"]:
         print(f"  {shown(one['detail'])}")
     print(f"document:  {shown(one['document'])}{version}{page}")
+    if one["searchable_version"]:
+        print(f"           version {one['searchable_version']} of it is still searchable")
     print(f"attempts:  {one['attempts']}" + (f", given up {one['count']} times" if one["count"] > 1 else ""))
     print(f"its bytes: {there}")
     for name, value in sorted(one["headers"].items()):

@@ -112,7 +112,9 @@ def overrides_of(data: Path | None, more: dict[str, Any] | None = None) -> dict[
 
 def must_exist(folder: Path) -> Path:
     if not folder.is_dir():
-        raise FolioError(f"{folder}: no folio data here yet: `folio add FILE` makes it, --data names another place")
+        raise FolioError(
+            f"{folder}: no folio data here yet: `folio add FILE` or `folio run` makes it, --data names another place"
+        )
     return folder
 
 

@@ -95,10 +95,11 @@ def box(hit: dict[str, Any]) -> str:
     return f"  box {left:.2f},{top:.2f}-{right:.2f},{bottom:.2f}"
 
 
-def print_documents(documents: Sequence[DocumentStatus], *, every: bool = False) -> None:
-    """A table and a line of sums; what was deleted only with `every`."""
+def print_documents(documents: Sequence[DocumentStatus], *, every: bool = False, prefix: str | None = None) -> None:
+    """A table and a line of sums; what was deleted only with `every`. `prefix`: of the topics, where Kafka has them."""
     if not documents:
-        tell("no documents yet: folio add FILE")
+        records = f", or records on {prefix}uploads or {prefix}pages (docs/producing.md)" if prefix is not None else ""
+        tell(f"no documents yet: folio add FILE{records}")
         return
     listed = [one for one in documents if every or one.state != "deleted"]
     width = max((cells(shown(one.document)) for one in listed), default=0)
@@ -144,6 +145,8 @@ def print_document(one: DocumentStatus) -> None:
     tell(f"{shown(one.document)}: {one.state}, version {one.version}{revision}, {count(one.chunks, 'chunk')}")
     if one.cause:
         tell(f"  {one.cause}: {shown(one.detail) or one.sentence}")
+    if still := still_found(one):
+        tell(f"  {still}")
     if one.lacking:
         tell(f"  {by_words(one)}")
     if one.page_range:
@@ -161,7 +164,13 @@ def remarks(one: DocumentStatus) -> str:
     """Why it failed or has gaps; how it is found; which pages were asked for; what was said of it."""
     cause = f"{one.cause}: {shown(one.detail) or one.sentence}" if one.cause else ""
     pages = f"only pages {one.page_range}" if one.page_range else ""
-    return "  ".join(part for part in (cause, by_words(one), pages, facts(one.metadata)) if part)
+    return "  ".join(part for part in (still_found(one), cause, by_words(one), pages, facts(one.metadata)) if part)
+
+
+def still_found(one: DocumentStatus) -> str:
+    """Of a version that came to nothing: that an older one still answers."""
+    older = one.searchable_version if one.state in ("failed", "cancelled") else None
+    return f"version {older} is still searchable" if older and older != one.version else ""
 
 
 def by_words(one: DocumentStatus) -> str:

@@ -11,7 +11,7 @@ import pytest
 from folio.ids import Doc, page_key
 from folio.log import Record
 from folio.records import Page
-from folio.topics import PAGES, PAGES_BULK, TEXTS
+from folio.topics import PAGES, PAGES_BULK, TEXTS, UPLOADS
 from infra.folder_blobs import FolderBlobs
 from infra.sqlite_log import SqliteLog
 from tests.acceptance.conftest import Desk, desk_at, running
@@ -125,6 +125,34 @@ def test_what_replay_refuses(tmp_path: Path) -> None:
         assert desk.folio("replay", "--topic", "pages").code == 1, "nobody is there to say yes"
     gap = desk.ok("replay", "--topic", "pages", "--group", "ocr", "--accept-gap")
     assert gap.out == "group ocr has lost no record of pages\n"
+
+
+@pytest.mark.timeout(240)
+def test_a_bad_upload_record_says_that_the_version_before_is_still_found(tmp_path: Path) -> None:
+    desk, file = desk_at(tmp_path), tmp_path / "tower.txt"
+    file.write_text("The lighthouse is white.")
+    desk.ok("add", str(file))
+    version = desk.ok("status", "--json").json()["documents"][0]["version"]
+    broken(desk.data, "default/tower.txt")
+    with running(desk):
+        desk.until(lambda: "schema_invalid" in desk.ok("status").out)
+        still = f"version {version} is still searchable"
+        assert f"{still}  schema_invalid" in desk.ok("status").out
+        assert still in desk.ok("status", "tower.txt").out
+        position = desk.ok("dead", "list", "--json").json()["dead"][0]["position"]
+        assert f"version {version} of it is still searchable" in desk.ok("dead", "show", position).out
+        assert desk.ok("dead", "show", position, "--json").json()["searchable_version"] == version
+        assert "white" in desk.search("lighthouse")[0]["text"]
+
+
+def broken(data: Path, key: str) -> None:
+    """Half a record under a document's key, from a producer of somebody's own."""
+
+    async def append() -> None:
+        async with SqliteLog.open(data / "log.sqlite", FolderBlobs(data / "blobs")) as log:
+            await log.append(UPLOADS, [Record(key, b'{"doc": "default/tower.txt", "pages')])
+
+    asyncio.run(append())
 
 
 def test_an_encrypted_file_is_not_redriven(tmp_path: Path) -> None:

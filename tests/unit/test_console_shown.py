@@ -23,6 +23,7 @@ def letter() -> dict[str, object]:
     said = dict.fromkeys(("document", "detail"), HOSTILE) | {"headers": {HOSTILE: HOSTILE}}
     facts = {"position": "pages/0/1", "stage": "ocr", "cause": "corrupt", "sentence": "s", "advice": "a"}
     return {**facts, **said, "page": 1, "version": 1, "count": 1, "redriven_ms": 0, "dead_ms": 0} | {
+        "searchable_version": None,
         "there": True,
         "size_bytes": 1,
         "attempts": 1,

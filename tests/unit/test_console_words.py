@@ -171,6 +171,29 @@ def test_the_table_of_documents_is_aligned_short_and_summed(capsys: pytest.Captu
     assert "gone.pdf" in capsys.readouterr().out
 
 
+def test_an_empty_system_says_what_to_do_also_with_kafka(capsys: pytest.CaptureFixture[str]) -> None:
+    print_documents([])
+    assert capsys.readouterr().out == "no documents yet: folio add FILE\n"
+    print_documents([], prefix="team.")
+    assert capsys.readouterr().out == (
+        "no documents yet: folio add FILE, or records on team.uploads or team.pages (docs/producing.md)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "searchable", "says"),
+    [("failed", 1, True), ("cancelled", 1, True), ("failed", None, False), ("failed", 2, False), ("reading", 1, False)],
+)
+def test_a_version_that_came_to_nothing_says_that_an_older_one_is_still_found(
+    capsys: pytest.CaptureFixture[str], state: Any, searchable: int | None, says: bool
+) -> None:
+    known = document("a.pdf", state, cause=Cause.SCHEMA_INVALID, detail="no JSON\n" * 40, searchable_version=searchable)
+    known = known.model_copy(update={"version": 2})
+    print_documents([known])
+    print_document(known)
+    assert capsys.readouterr().out.count("version 1 is still searchable") == (2 if says else 0)
+
+
 def test_of_a_failed_document_nothing_is_counted_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
     print_document(document("bad.pdf", "failed", cause=Cause.PAGE_MISSING, detail="It has 3.", page_range="9"))
     said = capsys.readouterr().out.splitlines()
