@@ -4,6 +4,7 @@ import errno
 import json
 import secrets
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
@@ -25,14 +26,17 @@ from folio import __version__, questions, records
 from folio.claims import plain_metadata
 from folio.errors import Cause, Permanent, Transient
 from folio.ids import DOC_ID_CHARS_MAX, TENANT_DEFAULT, doc_of
+from folio.log import Record
 from folio.questions import Filters, Hit, Question
-from folio.records import Box, PageText
+from folio.records import Box, PageText, Source
+from folio.topics import TEXTS
 from infra.intake import Named
 from infra.pictures import Wanted, marks_of
 from infra.places import INCOMING
 from infra.run import Owner
 from ingest.marks import Mark
 from ledger import audit
+from ocr_stage.engine import Reading
 
 Document = Annotated[str, Query(min_length=1, max_length=DOC_ID_CHARS_MAX)]
 PageNumber = Annotated[int, Query(ge=1, le=questions.PAGES_MAX)]
@@ -248,6 +252,11 @@ def _changing(owner: Owner, stop: Callable[[], None]) -> APIRouter:
         response.status_code = 200 if done.outcome == "unchanged" else 202
         return asdict(done)
 
+    @router.put("/documents/page", status_code=202)
+    async def replace(document: Document, page: PageNumber, text: PageText) -> PageText:
+        """The body is a later reading of a page that OCR has read: it is shown from then on, chunked and indexed."""
+        return await _replaced(owner, await owner.page(document, page), text)
+
     @router.delete("/documents", status_code=202)
     async def delete(document: Document) -> dict[str, Any]:
         return asdict(await owner.intake.delete(document))
@@ -287,6 +296,21 @@ def _with_token(token: str) -> Callable[[Request], None]:
             raise HTTPException(401, "the token in <data>/owner.json is wanted as: Authorization: Bearer <token>")
 
     return check
+
+
+async def _replaced(owner: Owner, shown: PageText, text: PageText) -> PageText:
+    """Appended as the OCR stage would have. Raises Wrong for what would not be shown, or is of something else."""
+    if shown.source is not Source.OCR:
+        raise Wrong(f"page {shown.page} has text of its own, which goes before what OCR reads: nothing to replace")
+    if (text.doc, text.version, text.page, text.source) != (shown.doc, shown.version, shown.page, shown.source):
+        raise Wrong(f"page {text.page} of {text.doc} in version {text.version}: not the page that is there now")
+    if text.status != "ok" or text.verify:
+        raise Wrong("a reading that failed, or is only compared, takes no other's place")
+    Reading(markdown=text.markdown, blocks=text.blocks)  # raises for blocks beyond their text
+    facts = {"page_count": shown.page_count, "name": shown.name, "image": shown.image}
+    later = text.model_copy(update={**facts, "read_ms": int(time.time() * 1000)})
+    await owner.parts.log.append(TEXTS, [Record(key=later.doc, value=later.encode())])
+    return later
 
 
 @asynccontextmanager

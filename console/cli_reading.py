@@ -176,8 +176,9 @@ def page(
     boxes: Annotated[bool, typer.Option("--boxes", help="Draw the page's blocks on it, a colour a kind.")] = False,
     hit: Annotated[bool, typer.Option("--hit", help="Mark the last search's hits on it.")] = False,
     again: Annotated[
-        bool, typer.Option("--reread", help="Read its picture once more and print that; nothing is kept or replaced.")
+        bool, typer.Option("--reread", help="Read its picture once more and print that; nothing is kept.")
     ] = False,
+    keep: Annotated[bool, typer.Option("--replace", help="What --reread prints is its text from now on.")] = False,
     engine: Annotated[str | None, typer.Option("--engine", help="To reread: rapid, remote, deepseek.")] = None,
     mode: Annotated[
         str | None, typer.Option("--mode", help="To reread: tiny, small, base, large, gundam, auto.")
@@ -197,6 +198,7 @@ def page(
       folio page report.pdf 3
       folio page report.pdf 3 --image page.jpg --boxes
       folio page report.pdf 3 --reread --mode large --prompt text
+      folio page report.pdf 3 --reread --engine remote --replace
       folio page report.pdf 3 --json
     """
     from console import reading
@@ -207,8 +209,8 @@ def page(
     }
     if image is None and (boxes or hit):
         raise typer.BadParameter("--boxes and --hit draw on the picture: add --image FILE")
-    if asked and not again:
-        raise typer.BadParameter("--engine, --mode and --prompt say how to read it once more: add --reread")
+    if (asked or keep) and not again:
+        raise typer.BadParameter("--engine, --mode, --prompt and --replace are of reading it once more: add --reread")
     if image is not None:
         if again:
             raise typer.BadParameter("--reread prints text, --image writes the picture: one of them")
@@ -216,10 +218,11 @@ def page(
     settings = settings_of(data)
     must_exist(settings.data)
     if again:
-        from console.rereading import reread
+        from console.rereading import replace, reread
 
         text = reread(settings, asked, document, number, password=password_of(password))
         print_json(text) if as_json else _print_page(text, document, number)
+        replace(settings, document, text) if keep else None
         return
     with open_session(settings, warm=False) as session:
         if image is not None:

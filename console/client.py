@@ -72,6 +72,11 @@ class Client:
     def page(self, document: str, page: int) -> dict[str, Any]:
         return self._call("GET", _address("/v1/documents/page", {"document": document, "page": page}))
 
+    def replace(self, document: str, page: int, text: Mapping[str, Any]) -> dict[str, Any]:
+        """A later reading of the page, as it is shown from then on."""
+        address = _address("/v1/documents/page", {"document": document, "page": page})
+        return self._call("PUT", address, body=json.dumps(text).encode())
+
     def content(self, document: str) -> Iterator[dict[str, Any]]:
         """The document without its pages, then page by page as they arrive."""
         with self._answer("GET", _address("/v1/documents/content", {"document": document})) as response:

@@ -1,10 +1,12 @@
-"""`folio page --reread`: a page that is there read once more, in this process; what comes of it is kept nowhere."""
+"""`folio page --reread`: a page that is there read once more, in this process; kept where `--replace` asks for that."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from console import reading
+from console.options import say
 from console.session import open_session
 from folio import telemetry
 from folio.errors import FolioError, Permanent, Transient
@@ -16,6 +18,7 @@ from ocr_stage.stage import failed_text, text_of
 
 KNOWS_NOTHING_OF_IT = ("rapid", "scripted")
 """Engines that have one resolution and no prompt."""
+SHOWN_S = 60.0
 
 
 def reread(
@@ -39,6 +42,21 @@ def reread(
         jpeg = reading.picture(session, document, number, password=password)
     page = Page.model_validate({name: kept[name] for name in ("doc", "version", "page", "page_count", "name")})
     return asyncio.run(_read(reader, page, jpeg)).model_dump(mode="json")
+
+
+def replace(settings: Settings, document: str, said: Mapping[str, Any]) -> None:
+    """Has a good reading shown from now on, and waits until it is. Raises FolioError where it cannot be."""
+    number = said["page"]
+    if said["status"] != "ok":
+        raise FolioError(f"page {number} of {document} stays as it was: this reading failed with {said['cause']}")
+    with open_session(settings, warm=False) as session:
+        later = session.call(lambda client: client.replace(document, number, said))
+        ends = time.monotonic() + SHOWN_S
+        while session.call(lambda client: client.page(document, number))["read_ms"] < later["read_ms"]:
+            if time.monotonic() > ends:
+                raise FolioError(f"kept, but not shown after {SHOWN_S:g} s: folio status says what it waits for")
+            time.sleep(0.1)
+    say(f"it is the text of page {number} from now on; folio status shows when it is indexed")
 
 
 async def _read(engine: Engine, page: Page, jpeg: bytes) -> PageText:

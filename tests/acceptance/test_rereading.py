@@ -169,3 +169,40 @@ async def test_a_page_on_which_the_model_loops_is_told_with_what_was_won_and_tri
     assert (ran.code, ran.out) == (1, "It starts well.\n\nagain and again\n")
     assert "tried: guard: repetition, mode: repetition, temperature: repetition, halves: repetition" in ran.err
     assert f"folio: page 1 of {SCAN} could not be read: ocr_loop: The engine repeated itself" in ran.err
+
+
+# Kept where that is asked for.
+
+
+async def test_a_reading_that_replaces_is_shown_found_and_kept_with_its_picture(library: Desk) -> None:
+    before = library.ok("page", SCAN, "1", "--json").json()
+    server = answering("# Tide tables\n\nThe gauge of Halvorsund is read at noon.")
+    ran = await asked(library, server, "--mode", "large", "--replace")
+    assert ran.code == 0, ran
+    assert ran.err.endswith("it is the text of page 1 from now on; folio status shows when it is indexed\n")
+    after = library.ok("page", SCAN, "1", "--json").json()
+    assert after["markdown"] == "# Tide tables\n\nThe gauge of Halvorsund is read at noon.\n".strip()
+    assert (after["engine"], after["mode"], after["prompt"]) == ("remote small", "large", "markdown")
+    assert {name: after[name] for name in ("doc", "version", "page", "page_count", "name", "image")} == {
+        name: before[name] for name in ("doc", "version", "page", "page_count", "name", "image")
+    }
+    library.until(lambda: bool(library.search("gauge of Halvorsund", "--mode", "lexical")))
+    assert library.search(before["markdown"].split()[-1].strip("."), "--mode", "lexical") == []
+
+
+async def test_what_would_not_be_shown_replaces_nothing(library: Desk) -> None:
+    for name, more, said in (
+        (BORN, (), "page 1 has text of its own, which goes before what OCR reads: nothing to replace"),
+        (SCAN, ("--engine", "remote"), "engine_down"),
+    ):
+        before = library.ok("page", name, "1").out
+        ran = again(library, *more, "--replace", name=name)
+        assert ran.code == 1
+        assert said in ran.err
+        assert library.ok("page", name, "1").out == before
+    before = library.ok("page", SCAN, "1").out
+    ran = await asked(library, answering(""), "--replace")
+    assert ran.code == 1
+    assert "ocr_empty" in ran.err
+    assert library.ok("page", SCAN, "1").out == before
+    assert "add --reread" in " ".join(library.folio("page", SCAN, "1", "--replace").err.split())
