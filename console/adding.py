@@ -173,7 +173,7 @@ def put(session: Session, file: File, reading: Reading) -> Result:
             return nothing | {"cause": "unreadable", "detail": file.problem}
         with file.path.open("rb"):
             pass  # what cannot be read is known before the owner is asked
-        done = session.call(hand_over)
+        done = session.told(hand_over)
     except Refused as error:
         return nothing | {"cause": error.cause, "detail": str(error).removeprefix(f"{error.cause}: ")}
     except OSError as error:

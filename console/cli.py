@@ -129,6 +129,7 @@ def status(
         else:
             prefix = settings.kafka.prefix if settings.kafka.servers else None
             print_documents(known, every=every, prefix=prefix)
+        _say_who_is_missing(settings, any(one.unfinished for one in known))
         return
     try:
         one = audit.document(ledger, doc_of(TENANT_DEFAULT, document))
@@ -137,6 +138,16 @@ def status(
     if one is None:
         raise FolioError(f"there is no document {document!r}: folio status lists what there is")
     print_json(one.model_dump(mode="json")) if as_json else print_document(one)
+    _say_who_is_missing(settings, one.unfinished)
+
+
+def _say_who_is_missing(settings: Any, unfinished: bool) -> None:
+    if not (unfinished and settings.kafka.servers):
+        return
+    from console.waiting import missing
+
+    for sentence in missing(settings.data, settings.kafka.servers):
+        print(f"waiting: {sentence}", file=sys.stderr)
 
 
 @app.command()
@@ -162,10 +173,11 @@ def delete(
     with open_session(settings, warm=False) as session:
         for document in dict.fromkeys(documents):
             try:
-                asked.append(session.call(partial(Client.delete, document=document)))
+                asked.append(session.told(partial(Client.delete, document=document)))
             except Refused as error:
                 wrong.append({"document": document, "state": "refused", "detail": str(error)})
-        results = wait_until_settled(session, settings, asked, talk=False)
+        # with Kafka it is others who must be there, and whoever waits is told who is not
+        results = wait_until_settled(session, settings, asked, talk=bool(settings.kafka.servers))
     if as_json:
         print_json(results[0] if len(documents) == 1 and results else {"documents": [*results, *wrong]})
     else:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from console.client import Refused
 from console.numbers import count
 from console.pace import Counts
 from console.progress import Progress
@@ -13,6 +14,8 @@ from folio.settings import Settings
 from infra.places import LEDGER_FILE
 from ledger import audit
 
+UNAVAILABLE = 503
+"""What the owner waits for is away, and will be asked again."""
 POLL_S = 0.05
 POLL_SHARE = 4
 """Asking the ledger takes at most this part of the time, however many documents are waited for."""
@@ -127,7 +130,13 @@ class Following:
 
     def _ask_owner(self) -> None:
         """What the stages wait for; also finds out that the owner is gone, and becomes the next one."""
-        stages = self._session.call(lambda client: client.stages())["stages"]
+        try:
+            stages = self._session.call(lambda client: client.stages())["stages"]
+        except Refused as error:
+            if error.status != UNAVAILABLE:
+                raise
+            self._progress.waits_for(str(error))  # what was acknowledged is read when it is back
+            return
         self._lags = Counter()
         for stage in stages:
             if stage["stage"] != "ocr-verify":  # what nobody waits for

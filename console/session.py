@@ -6,13 +6,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from console.client import Client, OwnerGone
-from console.listening import Ready, address_of, configure_telemetry, listen, until_over
+from console.listening import Ready, address_of, configure_telemetry, done_before, listen, until_over
+from console.waiting import saying_why
 from folio.errors import FolioError, SettingsError
 from folio.settings import Settings
 from infra.lock import Address, Owned, owner_of
@@ -43,6 +44,12 @@ class Session:
     @property
     def is_owner(self) -> bool:
         return self._own is not None
+
+    def told(self, ask: Callable[[Client], T]) -> T:
+        """`call`, and with Kafka, which others keep running, whoever waits is told for what."""
+        servers = self._settings.kafka.servers
+        with saying_why(self.address, servers) if servers else nullcontext():
+            return self.call(ask)
 
     def call(self, ask: Callable[[Client], T]) -> T:
         """Ask the owner; once more if it ended in between. Raises Refused, FolioError."""
@@ -195,9 +202,14 @@ async def serve(
     if settings.server.host not in LOOPBACK and not settings.server.token:
         raise SettingsError(f"server.host = {settings.server.host} is not loopback: set server.token first")
     configure_telemetry(settings)
-    async with open_owner(settings, roles, meanwhile=partial(import_module, "console.doors")) as owner:
+    async with AsyncExitStack() as stack:
+        owning = open_owner(settings, roles, meanwhile=partial(import_module, "console.doors"))
+        opening = asyncio.create_task(stack.enter_async_context(owning))
+        if not await done_before(opening, stop):  # its turn may be another's
+            return
         from console.doors import server_of
 
+        owner = opening.result()
         if warm:
             owner.warm()
         listening = listen(settings.server.host, settings.server.port)

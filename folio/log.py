@@ -100,6 +100,10 @@ class Log(Protocol):
         """Entries of the topic that the group has not committed."""
         ...
 
+    async def is_read(self, group: str) -> bool:
+        """Whether the group has a reader that lives; one that was killed counts until its session is over."""
+        ...
+
     async def spans(self, topic: Topic) -> Mapping[int, tuple[Offset, Offset]]:
         """By partition: the first offset that is kept, and the next one that will be given."""
         ...

@@ -84,6 +84,9 @@ class Bounded:
     async def lag(self, group: str, topic: Topic) -> int:
         return await self._log.lag(group, topic)
 
+    async def is_read(self, group: str) -> bool:
+        return await self._log.is_read(group)
+
     async def spans(self, topic: Topic) -> Mapping[int, tuple[Offset, Offset]]:
         return await self._log.spans(topic)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from folio.blobs import Blobs
-from folio.errors import Cause, FolioError, Permanent
+from folio.errors import Cause, FolioError, Permanent, Transient
 from folio.ids import NOT_UTF8, TENANT_DEFAULT, Doc, doc_id_of, doc_of, version_at
 from folio.log import Log, Record
 from folio.ranges import parse_pages
@@ -144,7 +144,11 @@ class Intake:
         return version
 
     async def _append(self, upload: Upload) -> int:
-        (position,) = await self._log.append(UPLOADS, [Record(key=upload.doc, value=upload.encode())])
+        try:
+            (position,) = await self._log.append(UPLOADS, [Record(key=upload.doc, value=upload.encode())])
+        except Transient as error:
+            again = "whether it was recorded is not known: do the same again when the log answers, it does no harm"
+            raise Transient(error.cause, f"{error.detail or error.cause.sentence}; {again}") from error
         entry = await self._log.fetch(position)
         version = version_at(entry.appended_ms, position.offset)
         if upload.cancelled:  # what the ledger shows then is the version before, so there is nothing to look for
@@ -158,15 +162,25 @@ class Intake:
 
         Waiting for all of them, every time, would make many small files a queue: the ledger commits now and then.
         """
-        async with asyncio.timeout(SETTLED_S_MAX):
-            if self._unread is None or len(self._unread) > UNREAD_MAX:
-                while await self._log.lag(self._group, UPLOADS):
-                    await asyncio.sleep(0.01)
-                self._unread = {}
-            for doc in [doc for doc in self._unread if doc.endswith(ending)]:
-                while not self._shows(doc, self._unread[doc]):
-                    await asyncio.sleep(0.01)
-                del self._unread[doc]
+        try:
+            async with asyncio.timeout(SETTLED_S_MAX):
+                self._unread = await self._unread_of(ending)
+        except TimeoutError:
+            why = f"what was put in before has not been read within {SETTLED_S_MAX:.0f} s, so nothing was recorded"
+            raise Transient(Cause.LOG_DOWN, f"{why}: the same again when the log answers (/readyz)") from None
+
+    async def _unread_of(self, ending: str) -> dict[Doc, int]:
+        """What of ours is still not in the ledger, when what ends like this is."""
+        unread = self._unread
+        if unread is None or len(unread) > UNREAD_MAX:
+            while await self._log.lag(self._group, UPLOADS):
+                await asyncio.sleep(0.01)
+            unread = {}
+        for doc in [doc for doc in unread if doc.endswith(ending)]:
+            while not self._shows(doc, unread[doc]):
+                await asyncio.sleep(0.01)
+            del unread[doc]
+        return unread
 
     def _shows(self, doc: Doc, version: int) -> bool:
         known = audit.summary(self._ledger_file, doc)

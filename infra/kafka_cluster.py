@@ -1,10 +1,12 @@
 """Where a Kafka cluster is, how one gets in, and how folio wants its topics; needs no Kafka library."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from folio.errors import SettingsError
 from folio.topics import DAY_S, DEAD, DOCUMENTS, PAGES, PAGES_BULK, UPLOADS, Topic
 
 MIB = 1 << 20
@@ -32,6 +34,7 @@ CONSUMER = {
     "reconnect_backoff_max_ms": 2_000,
 }
 
+KNOCK_S = 3.0
 POLL_S = 0.2
 """How long one turn of a reader waits for records; a stop waits as long."""
 JOIN_S = 1.0
@@ -89,6 +92,25 @@ class Cluster:
             }
         files = {"ssl_cafile": self.cafile, "ssl_certfile": self.certfile, "ssl_keyfile": self.keyfile}
         return options | {name: str(path) for name, path in files.items() if path is not None}
+
+
+def nobody_answers(servers: str) -> str:
+    """Why, in a moment; empty when somebody does. A client of the library takes its time, and leaves a thread behind.
+
+    Raises SettingsError for what is no list of addresses.
+    """
+    last: Exception | None = None
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or "/" in host or not port.isdecimal():
+            raise SettingsError(f"kafka.servers: {server!r} is not host:port")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+        except OSError as error:
+            last = error
+        else:
+            return ""
+    return f"nobody answers ({last}): start the broker, or correct kafka.servers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """How a client of the Kafka library gets in, and in one sentence why not: who is away, or which setting is wrong."""
 
 import logging
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -9,12 +8,11 @@ from typing import Any, TypeVar
 from kafka import errors
 
 from folio.errors import Cause, FolioError, Permanent, SettingsError, Transient
-from infra.kafka_cluster import Cluster
+from infra.kafka_cluster import Cluster, nobody_answers
 
 T = TypeVar("T")
 logging.getLogger("kafka").addHandler(logging.NullHandler())  # what matters of it is in our own lines
 BOOTSTRAP_MS = 10_000
-KNOCK_S = 3.0
 PASSING = (
     errors.CoordinatorNotAvailableError,
     errors.CoordinatorLoadInProgressError,
@@ -45,7 +43,8 @@ class Overheard(logging.Handler):
 
 def connected(client: Callable[..., T], cluster: Cluster, **options: Any) -> T:
     """A client of the library. Raises what kept it from connecting."""
-    _knock(cluster.servers)
+    if why := nobody_answers(cluster.servers):
+        raise errors.KafkaConnectionError(why)
     overheard = Overheard()
     library = logging.getLogger("kafka")
     library.addHandler(overheard)
@@ -55,22 +54,6 @@ def connected(client: Callable[..., T], cluster: Cluster, **options: Any) -> T:
         raise overheard.last or error from None
     finally:
         library.removeHandler(overheard)
-
-
-def _knock(servers: str) -> None:
-    """Raises at once when nobody answers: a client of the library takes its time, and leaves a thread behind."""
-    last: Exception | None = None
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        if not host or "/" in host or not port.isdecimal():
-            raise SettingsError(f"kafka.servers: {server!r} is not host:port")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
-        except OSError as error:
-            last = error
-        else:
-            return
-    raise errors.KafkaConnectionError(f"nobody answers ({last})")
 
 
 @contextmanager

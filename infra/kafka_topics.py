@@ -75,6 +75,11 @@ class Topics:
         """Entries of the topic that the group has not committed; of a compacted topic also what is gone from it."""
         return await self._ask(f"lag of {group}", lambda: self._lag(group, self._name(topic)))
 
+    async def is_read(self, group: str) -> bool:
+        """Whether the group has a member; one that was killed counts until its session is over."""
+        name = self._cluster.prefix + group
+        return await self._ask(f"members of {group}", lambda: self._has_members(name))
+
     async def rewind(self, group: str, topic: Topic, to: Offset | datetime) -> None:
         """Set what a group without live readers reads next; an offset is cut to what is kept."""
         await self._ask(f"rewinding {group}", lambda: self._rewind(group, self._name(topic), to))
@@ -232,6 +237,12 @@ class Topics:
         lanes = self._partitions(name)
         begins, ends, committed = self._begins(lanes), self._ends(lanes), self._committed(group, lanes)
         return sum(max(0, ends[lane] - max(begins[lane], committed[lane])) for lane in lanes)
+
+    def _has_members(self, name: str) -> bool:
+        try:
+            return bool(self._client.describe_groups([name])[name]["members"])
+        except errors.GroupIdNotFoundError:  # nobody ever read it
+            return False
 
     def _rewind(self, group: str, name: str, to: Offset | datetime) -> None:
         lanes = self._partitions(name)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from folio.errors import SettingsError, Transient
+from folio.errors import Cause, SettingsError, Transient
 from folio.ids import TENANT_DEFAULT, doc_of
 from folio.questions import Hit, Question
 from folio.records import Document, PageText
@@ -22,6 +22,7 @@ from infra.pictures import Pictures
 from infra.places import INCOMING, LEDGER_LOCK, REPLAYS_FOLDER
 from infra.replays import Replays, reader_of
 from infra.roles import ALL, INDEX, LEDGER
+from infra.turn import GROUP as TURN_GROUP
 from infra.wiring import Parts, check_folder, open_parts
 from infra.working import StageStatus, Worker
 from ledger import audit
@@ -40,6 +41,8 @@ ANOTHER_INDEX = (
     "another process writes an embedded index from this log, and each would get a part of the documents:"
     " stop that one, or set indexer.url to a Qdrant server that they share"
 )
+ANSWER_S = 5.0
+"""How long the log may take to say what waits."""
 FORGET_EVERY_S = 1.0
 LOOKED_EVERY_S = 0.2
 """How often those who search look how far behind the index is."""
@@ -85,17 +88,33 @@ class Owner(Worker):
         await super().stop()
 
     async def stages(self) -> list[StageStatus]:
-        """Those of other processes too, in the order of a page's way."""
+        """Those of other processes too, in the order of a page's way. Transient when the log does not say in time."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self._stages()
+        except TimeoutError:
+            why = f"the log has not said within {ANSWER_S:.0f} s what waits; folio goes on by itself when it answers"
+            raise Transient(Cause.LOG_DOWN, why) from None
+
+    async def _stages(self) -> list[StageStatus]:
         here = {status.stage: status for status in await super().stages()}
         index = self.parts.indexing
         known = BEFORE_THE_LEDGER | {stage.name: stage.sources for stage in (index.words, *index.vectors)}
         elsewhere = {name: sources for name, sources in known.items() if name not in here}
-        found = here | {
-            name: StageStatus(name, await self.lag(name, sources), ready=True, waits_for="", here=False)
-            for name, sources in elsewhere.items()
-        }
-        order = [*BEFORE_THE_LEDGER, *(found.keys() - known.keys()), *known]
+        found = here | {name: await self._elsewhere(name, sources) for name, sources in elsewhere.items()}
+        if LEDGER not in self.parts.roles:
+            found[LEDGER] = await self._elsewhere(LEDGER, ())
+        order = [*BEFORE_THE_LEDGER, *sorted(found.keys() - known.keys()), *known]
         return [found[name] for name in dict.fromkeys(order)]
+
+    async def _elsewhere(self, name: str, sources: Sequence[Topic]) -> StageStatus:
+        """A stage of other processes: one for which something waits, and that nobody runs, waits for a person."""
+        lag = await self.lag(name, sources)
+        group = TURN_GROUP if name == LEDGER else name
+        missing = (lag > 0 or name == LEDGER) and not await self.parts.log.is_read(group)
+        role = name.partition("-")[0]
+        waits_for = f"no {role} process is at work: start folio run {role} (one that begins takes seconds)"
+        return StageStatus(name, lag, ready=not missing, waits_for=waits_for if missing else "", here=False)
 
     async def search(self, question: Question) -> list[Hit]:
         if time.monotonic() - self._looked_s > LOOKED_EVERY_S:
@@ -240,7 +259,7 @@ async def _prepare(worker: Worker, meanwhile: Callable[[], object] | None) -> No
         await parts.ledger.rebuild(parts.log)
     if parts.index_turn is not None:
         patience_s = worker.settings.kafka.session_timeout_s + JOINING_S
-        if not await parts.index_turn.comes_within(patience_s):
+        if not await parts.index_turn.comes_within(patience_s, otherwise=ANOTHER_INDEX):
             raise SettingsError(ANOTHER_INDEX)
         worker.begin(parts.index_turn.keep(worker.stopping, patience_s=patience_s, otherwise=ANOTHER_INDEX))
     if INDEX in parts.roles:

@@ -115,6 +115,9 @@ class SqliteLog:
         offset, since_ms = (None, int(to.timestamp() * 1000)) if isinstance(to, datetime) else (to, 0)
         await self._write(partial(groups.move, group=group, lanes=lanes, offset=offset, since_ms=since_ms))
 
+    async def is_read(self, group: str) -> bool:
+        return any(reader.group == group for reader in self._readers)
+
     async def lag(self, group: str, topic: Topic) -> int:
         lanes = await self._lanes_of(topic)
         return sum([await self._read(partial(groups.count_behind, group=group, lane=lane)) for lane in lanes])

@@ -18,6 +18,7 @@ INDEX_GROUP = "index-turn-"
 """For one embedded index: the name of its generation follows."""
 LOOK_S = 1.0
 ASK_EVERY_S = 0.1
+SAID_AFTER_S = 2.0
 TRUE_FOR_S = 1.0
 """An answer is that old at most: a process that froze asks anew."""
 BYTES_MAX = 1 << 20
@@ -89,14 +90,19 @@ class Turn:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_S)
 
-    async def comes_within(self, seconds: float) -> bool:
-        """Wait in line, for so long at most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not await self.is_ours():  # a group that forms gives a lease and takes it once more
-                    await asyncio.sleep(ASK_EVERY_S)
-                return True
-        return False
+    async def comes_within(self, seconds: float, *, otherwise: str) -> bool:
+        """Wait in line, for so long at most; says so when it is not at once, and what is true if it never comes."""
+        began_s, told = time.monotonic(), False
+        while not await self.is_ours():  # a group that forms gives a lease and takes it once more
+            waited_s = time.monotonic() - began_s
+            if waited_s > seconds:
+                return False
+            if waited_s > SAID_AFTER_S and not told:
+                told = True
+                until = f"another process ends, or the session of one that was killed: {seconds:.0f} s at most"
+                logger().warning("waits for its turn", group=self._group, until=until, otherwise=otherwise)
+            await asyncio.sleep(ASK_EVERY_S)
+        return True
 
     async def _following(self, lease: Lease) -> Offset:
         """A proof must not move the group back: retention would overtake it one day."""

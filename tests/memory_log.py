@@ -76,6 +76,9 @@ class MemoryLog:
             offset = next(late, len(entries)) if isinstance(to, datetime) else to
             self.committed_at[group, part] = min(max(offset, self._first.get(part, 0)), len(entries))
 
+    async def is_read(self, group: str) -> bool:
+        return any(reader.group == group for reader in self._readers)
+
     async def lag(self, group: str, topic: Topic) -> int:
         starts = {part: self.committed_at.get((group, part), 0) for part in self._parts(topic)}
         return sum(entry is not None for part, start in starts.items() for entry in self.entries[part][start:])

@@ -1,0 +1,89 @@
+"""Commands over Kafka that wait say for what: a broker that is away, and processes that nobody has started."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kafka_broker import Cluster, cluster
+from tests.processes import Site, site
+
+pytestmark = pytest.mark.timeout(300)
+SAID_S_MAX = 10.0
+"""Two or three seconds, and the start of the command on a machine with other work."""
+
+
+@pytest.fixture(scope="module")
+def lonely(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An index process that serves the API, and nobody else."""
+    with site(kafka, tmp_path_factory.mktemp("lonely")) as made:
+        made.start("index")
+        yield made
+
+
+def said_of(made: Site, *arguments: str, until: str) -> tuple[str, float]:
+    """The first line on stderr with these words, and after how long; the command is ended then."""
+    command = [sys.executable, "-m", "console.cli", *arguments, "--data", str(made.folder / "data")]
+    began = time.monotonic()
+    with subprocess.Popen(command, env=made.environment, stderr=subprocess.PIPE, text=True) as asked:
+        assert asked.stderr is not None
+        try:
+            return next((line for line in asked.stderr if until in line), ""), time.monotonic() - began
+        finally:
+            asked.kill()
+
+
+def text(folder: Path, name: str) -> str:
+    (folder / name).write_text(f"# {name}\n\nA barn stands on a hill.\n", encoding="utf-8")
+    return str(folder / name)
+
+
+def test_add_and_status_say_that_no_ingest_and_no_ledger_process_is_at_work(lonely: Site, tmp_path: Path) -> None:
+    line, seconds = said_of(lonely, "add", text(tmp_path, "a.md"), until="no ingest process is at work")
+    assert "start folio run ingest" in line
+    assert "start folio run ledger" in line
+    assert seconds < SAID_S_MAX
+    known = lonely.folio("status")
+    assert "a.md" in known.stdout
+    assert "waiting: no ingest process is at work: start folio run ingest" in known.stderr
+    assert "start folio run ocr" not in known.stderr, "nothing waits for it"
+    assert json.loads(lonely.folio("status", "--json").stdout)["documents"]
+
+
+def test_a_second_index_says_that_it_waits_for_its_turn_and_ends_when_asked(lonely: Site) -> None:
+    began = time.monotonic()
+    second = lonely.start("index", data="second", wait=False)
+    while not (said := [line for line in second.said if "waits for its turn" in line]):
+        assert time.monotonic() - began < SAID_S_MAX, second.said
+        assert second.popen.poll() is None
+        time.sleep(0.1)
+    assert "s at most" in said[0]
+    assert "indexer.url" in said[0]
+    began = time.monotonic()
+    assert second.stop() == 0
+    assert time.monotonic() - began < 8, "it is asked while it waits"
+
+
+def test_add_says_that_the_broker_is_away_and_delete_ends_with_it(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    with cluster(tmp_path_factory.mktemp("broker")) as broker, site(broker.servers, tmp_path) as made:
+        made.start("index")
+        assert made.folio("add", text(tmp_path, "a.md"), "--no-wait").returncode == 0
+        _away(broker, made, tmp_path)
+
+
+def _away(broker: Cluster, made: Site, folder: Path) -> None:
+    broker.kill()
+    line, seconds = said_of(made, "add", text(folder, "b.md"), until="waiting, ")
+    assert "120 s at most" in line
+    assert f"Kafka at {broker.servers}: nobody answers" in line
+    assert seconds < SAID_S_MAX
+    done = made.folio("delete", "a.md")
+    assert done.returncode == 1
+    assert "do the same again when the log answers" in done.stderr
+    assert "waiting: " in made.folio("status").stderr
