@@ -115,6 +115,15 @@ def after(entries) -> dict:
 
 
 class TestLog:
+    async def test_a_group_is_read_while_it_has_a_reader(self, on: Adapter) -> None:
+        assert not await on.log.is_read("g")
+        await on.log.append(on.topic, records(1))
+        async with on.log.reader([on.topic], "g") as reader:
+            await read_all(reader, count=1)
+            assert await on.log.is_read("g")
+            assert not await on.log.is_read("h")
+        assert not await on.log.is_read("g")
+
     async def test_what_was_appended_is_read_with_everything_it_had(self, on: Adapter) -> None:
         sent = [Record("ключ", b"\x00\xff", {"name": "报告.pdf", "n": "1"}), Record("k", b"", {})]
         positions = await on.log.append(on.topic, sent)

@@ -132,6 +132,9 @@ async def test_stages_of_other_processes_are_listed_with_what_waits_for_them(tmp
         listed = {status.stage.split("-")[0]: status for status in await owner.stages()}
         assert list(listed) == ["ingest", "ocr", "ledger", "index", "embed"]
         assert (listed["ingest"].here, listed["ingest"].lag) == (False, 1)
+        assert not listed["ingest"].ready
+        assert listed["ingest"].waits_for.startswith("no ingest process is at work: start folio run ingest")
+        assert listed["ocr"].ready, "nothing waits for it"
         assert listed["ledger"].here
         assert not await owner.idle()
 
