@@ -254,7 +254,7 @@ class KafkaReader:
         records: dict[TopicPartition, list[Any]] = {}
         try:
             if not stable:  # by itself, it returns when it has joined; a poll would go on to wait for records
-                consumer._coordinator.poll(timeout_ms=int(JOIN_S * 1000))
+                _join(consumer)
             records = consumer.poll(timeout_ms=int(POLL_S * 1000) if stable and not full else 0)
         except errors.NoOffsetForPartitionError:
             pass  # a new group: below it is told where to begin
@@ -342,3 +342,15 @@ class Moves(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         self._reader._fetched.lose(revoked)
         self._reader._tell()
+
+
+def _join(consumer: KafkaConsumer) -> None:
+    """Begin to join the group, or go on with it.
+
+    kafka-python 3.0.12 begins anew when metadata differ from those of the last assignment. When they are as before by
+    its next look, it needs nothing any more: the join stays half done, without heartbeats, until the session is over.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rejoining:
+        coordinator.request_rejoin()
+    coordinator.poll(timeout_ms=int(JOIN_S * 1000))

@@ -15,7 +15,7 @@ from folio.topics import PAGES
 from infra.kafka_cluster import Cluster
 from infra.kafka_door import plain_errors
 from infra.kafka_log import KafkaLog
-from infra.kafka_reader import KafkaReader
+from infra.kafka_reader import KafkaReader, _join
 from infra.sending import Answer
 
 NOWHERE = Cluster(servers="127.0.0.1:1", prefix="x.")
@@ -105,3 +105,16 @@ def test_a_producer_that_cannot_be_made_again_is_a_log_that_is_away_and_no_fault
     Away()._send("x.pages", [Record("k", b"1"), Record("k", b"2")], answer)
     with pytest.raises(Transient, match="unreachable"), plain_errors(NOWHERE, "appending"):
         answer.all.result(0)
+
+
+@pytest.mark.parametrize("rejoining", [True, False])
+def test_a_join_that_was_begun_is_gone_on_with_when_the_library_needs_none_any_more(rejoining: bool) -> None:
+    asked: list[str] = []
+    coordinator = SimpleNamespace(
+        rejoining=rejoining,
+        request_rejoin=lambda: asked.append("rejoin"),
+        poll=lambda timeout_ms: asked.append("poll" if timeout_ms else "nothing"),
+    )
+    consumer: Any = SimpleNamespace(_coordinator=coordinator)
+    _join(consumer)
+    assert asked == (["rejoin", "poll"] if rejoining else ["poll"])
