@@ -67,6 +67,7 @@ def test_files_are_told_as_they_settle_until_ctrl_c(served: Desk, tmp_path: Path
         file.write(" a sentence.")
     (tmp_path / "w-growing.txt.part").rename(tmp_path / "w-growing.txt")
     served.until(lambda: state(served, "w-growing.txt") == "searchable", 30)
+    time.sleep(3.0)  # the command asks the ledger now and then: it may hear of it after us
     code, out, err = stopped(process)
     assert code == 0
     assert "w-first.txt: searchable: 1 page" in out
