@@ -15,6 +15,7 @@ from folio.topics import UPLOADS
 
 M = TypeVar("M", bound="Message")
 
+REVISION = "folio-revision"
 DOCUMENT_BYTES_MAX = 1 << 30
 """A document record never unpacks to more than this: a bound against hostile zstd frames."""
 
@@ -245,6 +246,12 @@ class Revised(Message):
     page_count: int | None = None
     complete: bool = False
     deleted: bool = False
+
+
+def revision_of(entry: Entry) -> int:
+    """Of a Document, or of what is about one, by its header; 0 when that says none."""
+    said = entry.headers.get(REVISION, "")
+    return int(said) if said.isdecimal() and len(said) < 19 else 0
 
 
 class Document(Revised):

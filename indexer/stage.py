@@ -13,14 +13,13 @@ from folio.faults import effect
 from folio.ids import Doc
 from folio.log import Entry, Record
 from folio.outputs import Output
-from folio.records import ChunkSet, Receipt
+from folio.records import REVISION, ChunkSet, Receipt, revision_of
 from folio.stage import Stage
 from folio.topics import DOCUMENTS, RECEIPTS
 from indexer.store import Store
 from indexer.swap import Swapped, swap, take_back
 
 BLOB_HEADER = "folio-blob"
-REVISION_HEADER = "folio-revision"
 PREFIX = "index-"
 
 ToChunks = Callable[[bytes], Awaitable[ChunkSet]]
@@ -62,7 +61,7 @@ async def _index(
 
 def receipt_record(receipt: Receipt) -> Record:
     """The revision in a header, so that a dead letter about it can be told from one about another revision."""
-    return Record(key=receipt.doc, value=receipt.encode(), headers={REVISION_HEADER: str(receipt.revision)})
+    return Record(key=receipt.doc, value=receipt.encode(), headers={REVISION: str(receipt.revision)})
 
 
 async def _chunked(chunk: ToChunks, blobs: Blobs | None, entry: Entry) -> ChunkSet:
@@ -79,9 +78,8 @@ async def _chunked(chunk: ToChunks, blobs: Blobs | None, entry: Entry) -> ChunkS
 
 async def _take_back(store: Store, entry: Entry) -> None:
     """The header tells the revision: what is in the record may be what killed us."""
-    revision = entry.headers.get(REVISION_HEADER, "")
-    if revision.isascii() and revision.isdigit():
-        await take_back(store, Doc(entry.key), int(revision))
+    if revision := revision_of(entry):
+        await take_back(store, Doc(entry.key), revision)
 
 
 def _receipt(chunks: ChunkSet, swapped: Swapped, generation: str) -> Receipt:

@@ -13,7 +13,7 @@ from folio.claims import DOCUMENT_PAGES_MAX, VERSION_MAX
 from folio.errors import Cause, Permanent
 from folio.ids import doc_id_of, doc_of, tenant_of
 from folio.log import Entry, Position
-from folio.records import DeadLetter, Message, PageText, Receipt, Upload
+from folio.records import DeadLetter, Message, PageText, Receipt, Upload, revision_of
 from ledger import rows
 from ledger.compare import AGREEMENT_MIN, agreement, digest, failure_digest
 from ledger.rows import GAP, VERIFY, DocRows, PageRow, VersionRow
@@ -63,8 +63,7 @@ def arrival(entry: Entry) -> Arrival | None:
         arrived.version = message.version_in(entry)
     if isinstance(message, PageText):
         arrived.digest, arrived.body = digest(message), message.encode()
-    revision = entry.headers.get("folio-revision", "")
-    arrived.revision = int(revision) if revision.isdecimal() and len(revision) < 19 else 0
+    arrived.revision = revision_of(entry)
     return arrived
 
 

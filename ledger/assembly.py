@@ -9,7 +9,7 @@ from folio.errors import Cause, Gone, Permanent
 from folio.faults import effect
 from folio.ids import doc_id_of, tenant_of
 from folio.log import Entry, Log, Position, Record
-from folio.records import Document, PageText, Source
+from folio.records import REVISION, Document, PageText, Source
 from ledger.arrivals import Arrival
 from ledger.compare import digest
 from ledger.plans import LEDGER, Plan, PlannedPage, unflagged
@@ -28,7 +28,7 @@ async def last_record(log: Log, plan: Plan) -> Record | None:
         entry = await log.fetch(plan.last)
     except Gone:
         return None
-    same = entry.headers.get("folio-revision") == str(plan.head.revision)
+    same = entry.headers.get(REVISION) == str(plan.head.revision)
     return Record(key=entry.key, value=entry.value, headers=dict(entry.headers)) if same else None
 
 
@@ -51,7 +51,7 @@ async def as_record(log: Log, blobs: Blobs, plan: Plan) -> tuple[Record, str]:
         "folio-tenant": tenant_of(plan.head.doc),
         "folio-doc-id": doc_id_of(plan.head.doc),
         "folio-version": str(plan.head.version),
-        "folio-revision": str(plan.head.revision),
+        REVISION: str(plan.head.revision),
     }
     value = await asyncio.to_thread(pack, plan)
     if len(value) <= log.value_bytes_max:

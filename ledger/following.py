@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 
 from folio.errors import Cause
 from folio.faults import effect
-from folio.log import Entry
 from folio.records import Document
 from ledger import plans, rows
 from ledger.arrivals import Books, read
@@ -31,12 +30,6 @@ async def always() -> bool:
 async def never() -> bool:
     """A view: it follows, and leaves emitting to others."""
     return False
-
-
-def revision_of(entry: Entry) -> int:
-    """Of an entry of `documents`; 0 when its header says none."""
-    said = entry.headers.get("folio-revision", "")
-    return int(said) if said.isdecimal() and len(said) < 19 else 0
 
 
 def is_known(db: sqlite3.Connection, doc: str, revision: int) -> bool:

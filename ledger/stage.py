@@ -17,11 +17,12 @@ from folio.errors import Permanent, Transient
 from folio.faults import effect
 from folio.log import Entry, Log, Record
 from folio.outputs import Output
+from folio.records import revision_of
 from folio.stage import Stage
 from folio.telemetry import log as logger
 from ledger import assembly
 from ledger.arrivals import Arrival, arrival
-from ledger.following import MayEmit, always, revision_of
+from ledger.following import MayEmit, always
 from ledger.plans import Emitted, Plan
 from ledger.rebuild import rebuild, restored
 from ledger.rules import Timings
