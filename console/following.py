@@ -118,7 +118,9 @@ class Following:
 
     def _searchable(self) -> str:
         lacking = count(sum(_lacking(of) for of in self._by_words.values()), "chunk")
-        return f"searchable by words; found by meaning too when {lacking} are embedded (Ctrl-C leaves that for later)"
+        return (
+            f"searchable by words; {lacking} to embed, to be found by meaning too (after Ctrl-C a later folio goes on)"
+        )
 
     def _waiting(self) -> list[Result]:
         return [result for results in self._pending.values() for result in results]
@@ -149,7 +151,7 @@ class Following:
         pages = self._pages_done.copy()
         for result in waiting:
             pages.update(_pages(result))
-        unread = sum(max(0, one["pages"] - one["pages_read"]) for one in waiting)
+        unread = sum(max(0, (one["pages"] or 1) - one["pages_read"]) for one in waiting)
         return Counts(
             documents=self._done + len(waiting),
             settled=self._done,

@@ -159,7 +159,8 @@ def in_line(lags: Mapping[str, int]) -> str:
 def _about(counts: Counts) -> str:
     if not counts.announced:
         return "?"
-    return f"at least {max(counts.announced, counts.read):,}" if counts.uncounted else f"{counts.total:,}"
+    at_least = max(counts.announced + counts.uncounted, counts.read)  # a document not counted yet has a page too
+    return f"at least {at_least:,}" if counts.uncounted else f"{counts.total:,}"
 
 
 def _left(seconds: float | None) -> str:

@@ -10,11 +10,13 @@ from typing import Any, Protocol, Self, TypeVar
 from pydantic import ValidationError
 
 from console.client import Client
+from console.numbers import count
 from console.session import open_session
 from folio import telemetry
 from folio.errors import FolioError
 from folio.settings import Settings
 from folio.topics import BY_NAME
+from infra.places import REPLAYS_APART_FOLDER
 
 T = TypeVar("T")
 SETTLED_S_MAX = 600.0
@@ -77,6 +79,7 @@ class Apart:
         self._thread = Thread(target=self._loop.run_forever, name="replay", daemon=True)
         self._stack = AsyncExitStack()
         self._of: dict[str, Any] = {}
+        self._folder = settings.data / REPLAYS_APART_FOLDER
 
     def __enter__(self) -> Self:
         telemetry.configure(level=self._settings.telemetry.level, json=self._settings.telemetry.json_lines)
@@ -89,15 +92,20 @@ class Apart:
         self._thread.join()
 
     def ask(self, verb: str, asked: Mapping[str, Any]) -> Answer:
+        if verb == "stop":
+            return self._stop(asked["replay"])
         found: Answer = self._run(self._asked(verb, asked)).model_dump(mode="json")
         return found
 
     def every(self) -> list[Answer]:
-        from infra.places import REPLAYS_APART_FOLDER
-        from infra.replays import read_replays
+        """One that no process is at work on any more is `interrupted`: nobody goes on with it by itself."""
+        from infra.replays import is_at_work, read_replays
 
-        known = read_replays(self._settings.data / REPLAYS_APART_FOLDER)
-        return [one.model_dump(mode="json") for one in sorted(known, key=lambda one: -one.created_ms)]
+        known = [one.model_dump(mode="json") for one in read_replays(self._folder)]
+        for one in known:
+            if one["state"] == "running" and not is_at_work(self._folder, one["id"]):
+                one["state"] = "interrupted"
+        return sorted(known, key=lambda one: -int(one["created_ms"]))
 
     def settle(self) -> None:
         """The live stages are other processes."""
@@ -112,18 +120,24 @@ class Apart:
                 raise FolioError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
             replays = await self._replays(spec.topic)
             return await (replays.plan(spec) if verb == "plan" else replays.begin(spec))
-        replays = await self._replays(self._topic_of(asked["replay"]))
+        replays = await self._replays(self._known(asked["replay"])["asked"]["topic"])
         if verb == "one":
             return replays.one(asked["replay"])
-        if verb == "stop":
-            return await replays.stop(asked["replay"])
         return await replays.resume(asked["replay"], accept_gap=asked["accept_gap"])
 
-    def _topic_of(self, replay_id: str) -> str:
-        known = {one["id"]: one for one in self.every()}
-        if replay_id not in known:
-            raise FolioError(f"there is no replay {replay_id!r}: folio replay --list shows what there is")
-        return str(known[replay_id]["asked"]["topic"])
+    def _stop(self, replay_id: str) -> Answer:
+        """Whichever process is at work on it."""
+        from infra.replays import stop_elsewhere
+
+        self._known(replay_id)
+        self._run(stop_elsewhere(self._folder, replay_id))
+        return self._known(replay_id)
+
+    def _known(self, replay_id: str) -> Answer:
+        for one in self.every():
+            if one["id"] == replay_id:
+                return one
+        raise FolioError(f"there is no replay {replay_id!r}: folio replay --list shows what there is")
 
     async def _replays(self, topic: str) -> Any:
         if topic not in self._of:
@@ -152,7 +166,7 @@ def accept_gap(settings: Settings, topic: str, group: str) -> Mapping[int, int]:
 
 def plan_lines(plan: Answer, asked: Mapping[str, Any]) -> Iterator[str]:
     about = "about " if plan["about"] else ""
-    yield f"replay of {asked['topic']}: {about}{plan['records']:,} records, {about}{_bytes(plan['size_bytes'])}"
+    yield f"replay of {asked['topic']}: {about}{count(plan['records'], 'record')}, {about}{_bytes(plan['size_bytes'])}"
     if plan["pages_ocr"] is None:
         yield "pages to be read by OCR: not known before the files are opened"
     elif plan["pages_ocr"]:
@@ -181,14 +195,15 @@ def _outcomes(one: Answer) -> str:
     failed = f", {one['failed']:,} given up" if one["failed"] else ""
     lost = f", {one['lost']:,} lost to retention" if one["lost"] else ""
     uncounted = f", {one['uncounted']:,} in no count (done in the moment before a crash)" if one["uncounted"] else ""
-    return f"{one['replayed']:,} records read again{failed}{lost}{uncounted}"
+    return f"{count(one['replayed'], 'record')} read again{failed}{lost}{uncounted}"
 
 
 def summary_line(one: Answer) -> str:
     lasted = f" in {_lasts((one['ended_ms'] - one['created_ms']) / 1000)}" if one["ended_ms"] else ""
+    goes_on = f" (folio replay --resume {one['id']} goes on)" if one["state"] in ("interrupted", "stopped") else ""
     return (
         f"replay {one['id']} of {one['asked']['topic']}: {one['state']}: {_outcomes(one)},"
-        f" {one['appended']:,} appended{lasted}"
+        f" {one['appended']:,} appended{lasted}{goes_on}"
     )
 
 

@@ -49,6 +49,16 @@ def owning(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def holding(lock: Path) -> Iterator[bool]:
+    """Hold a lock of this machine's processes, if it is free: yields whether it was."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @asynccontextmanager
 async def in_line(lock: Path) -> AsyncIterator[None]:
     """Hold a lock that others may hold now: wait until they have ended, or were killed."""
@@ -119,8 +129,12 @@ def _said(folder: Path) -> dict[str, Any]:
 
 
 def is_owned(folder: Path) -> bool:
+    return is_held(folder / LOCK_NAME)
+
+
+def is_held(lock: Path) -> bool:
     try:
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,10 +16,16 @@ from folio.stage import Stage
 from folio.telemetry import log as logger
 from folio.topics import TEXTS
 from infra.intake import Unknown
+from infra.lock import holding, is_held
 from infra.replay import Asked, Plan, Replay, Run, plan, stretch
 
 KEPT_MAX = 100
 """Replays that ended and are still listed."""
+LOCK = ".lock"
+"""Beside a replay's file, held by the process that is at work on it."""
+STOP = ".stop"
+"""Beside a replay's file: another process wants it to stop."""
+STOP_S = 0.1
 
 
 def reader_of(stages: Sequence[Stage], topic: str) -> Stage:
@@ -91,8 +97,8 @@ class Replays:
             raise FolioError(f"replay {replay_id} is {replay.state}: there is nothing to resume")
         changes = {"state": "running", "detail": "", "ended_ms": 0, "accept_gap": accept_gap}
         replay = replay.model_copy(update=changes)
-        self._keep(replay)
         self._work(replay)
+        self._keep(replay)
         return replay
 
     def take_up(self) -> None:
@@ -109,10 +115,20 @@ class Replays:
             await asyncio.wait(self._tasks.values())
 
     def _work(self, replay: Replay) -> None:
+        """Raises FolioError when another process is at work on it."""
+        lock = ExitStack()
+        if not lock.enter_context(holding(self._folder / f"{replay.id}{LOCK}")):
+            lock.close()
+            raise FolioError(f"another process is at work on replay {replay.id}: folio replay --stop {replay.id}")
+        (self._folder / f"{replay.id}{STOP}").unlink(missing_ok=True)
         self._stops[replay.id] = asyncio.Event()
-        self._tasks[replay.id] = asyncio.create_task(self._run(replay))
+        self._tasks[replay.id] = asyncio.create_task(self._run(replay, lock))
 
-    async def _run(self, replay: Replay) -> None:
+    async def _run(self, replay: Replay, lock: ExitStack) -> None:
+        with lock:
+            await self._run_out(replay)
+
+    async def _run_out(self, replay: Replay) -> None:
         """A replay that cannot go on says why; its process, and everything live in it, goes on."""
         run = None
         try:
@@ -126,7 +142,12 @@ class Replays:
             self._told(at.model_copy(update={"state": "failed", "detail": f"{error}{gap}", "ended_ms": _now_ms()}))
 
     def _told(self, replay: Replay) -> None:
-        """News of one. That it was stopped meanwhile stays so."""
+        """News of one. That it was stopped meanwhile, here or by another process, stays so."""
+        wanted = self._folder / f"{replay.id}{STOP}"
+        if wanted.exists():
+            self._known[replay.id] = replay.model_copy(update={"state": "stopped", "ended_ms": _now_ms()})
+            self._stops[replay.id].set()
+            wanted.unlink()
         if self._known[replay.id].state == "stopped" and replay.state == "running":
             ended_ms = self._known[replay.id].ended_ms
             replay = replay.model_copy(update={"state": "stopped", "ended_ms": ended_ms})
@@ -141,8 +162,8 @@ class Replays:
             unfinished.replace(self._folder / f"{replay.id}.json")
         for old in [one for one in self.every() if one.state != "running"][KEPT_MAX:]:
             del self._known[old.id]
-            with suppress(FileNotFoundError):
-                (self._folder / f"{old.id}.json").unlink()
+            for kept in (".json", LOCK, STOP):
+                (self._folder / f"{old.id}{kept}").unlink(missing_ok=True)
 
 
 def read_replays(folder: Path) -> list[Replay]:
@@ -154,6 +175,20 @@ def read_replays(folder: Path) -> list[Replay]:
         except (OSError, ValidationError) as error:
             logger().warning("a replay cannot be read", file=str(path), why=str(error))
     return found
+
+
+def is_at_work(folder: Path, replay_id: str) -> bool:
+    """Some process of this machine is."""
+    return is_held(folder / f"{replay_id}{LOCK}")
+
+
+async def stop_elsewhere(folder: Path, replay_id: str) -> None:
+    """Have the process that is at work on it stop it, and wait until it has."""
+    wanted = folder / f"{replay_id}{STOP}"
+    wanted.touch()
+    while is_at_work(folder, replay_id):
+        await asyncio.sleep(STOP_S)
+    wanted.unlink(missing_ok=True)
 
 
 def _now_ms() -> int:

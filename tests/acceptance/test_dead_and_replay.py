@@ -206,6 +206,9 @@ async def test_a_replay_that_was_killed_says_what_it_waits_for_and_its_counts_ar
         killed.communicate()
         [before] = known(desk)
         assert 0 < before["replayed"] + before["failed"] < count
+        listed = desk.ok("replay", "--list").out
+        assert f"interrupted: {before['replayed']} record" in listed
+        assert f"(folio replay --resume {before['id']} goes on)" in listed
         resumed = await asyncio.to_thread(desk.folio, "replay", "--resume", before["id"])
         read = sum(end - first for first, end in (await log.spans(TEXTS)).values())
     assert resumed.code == 3, "what was given up is said"
@@ -214,6 +217,29 @@ async def test_a_replay_that_was_killed_says_what_it_waits_for_and_its_counts_ar
     assert (done["replayed"], done["failed"], done["appended"], done["uncounted"]) == (22, 22, count, 0)
     assert f"{done['id']} of pages: done: 22 records read again, 22 given up, 44 appended" in resumed.out
     assert read >= count
+
+
+@pytest.mark.timeout(240)
+async def test_any_command_stops_a_replay_and_none_goes_on_with_one_that_is_at_work(kafka: str, tmp_path: Path) -> None:
+    prefix, count = f"replay-{uuid.uuid4().hex[:10]}.", 20
+    more = {"FOLIO_KAFKA__SERVERS": kafka, "FOLIO_KAFKA__PREFIX": prefix, "FOLIO_OCR__ENGINE": "scripted"}
+    desk = desk_at(tmp_path, **more)
+    desk.data.mkdir()
+    async with kafka_log(kafka, prefix) as log:
+        for number in range(1, count + 1):
+            page = Page(doc=CAMERA, version=7, page=number, page_count=count)
+            await log.append(PAGES, [Record(page_key(CAMERA, number), b"folio:Whales sing.", page.headers())])
+        begun = desk.start("replay", "--topic", "pages", "--rate", "1/s", "--yes")
+        await asyncio.to_thread(desk.until, lambda: any(one["passed"] > 0 for one in known(desk)), 90)
+        [at_work] = known(desk)
+        refused = await asyncio.to_thread(desk.folio, "replay", "--resume", at_work["id"])
+        assert (refused.code, known(desk)[0]["state"]) == (1, "running")
+        assert f"another process is at work on replay {at_work['id']}" in refused.err
+        stopped = (await asyncio.to_thread(desk.ok, "replay", "--stop", at_work["id"], "--json")).json()
+        assert stopped["state"] == "stopped"
+        out, _ = await asyncio.to_thread(begun.communicate)
+        assert b"pages: stopped: " in out
+        assert 0 < stopped["replayed"] < count
 
 
 def known(desk: Desk) -> list[dict[str, Any]]:

@@ -68,8 +68,8 @@ def test_the_time_left_is_told_once_it_is_steady() -> None:
 
 def test_a_total_that_is_not_known_is_a_lower_bound() -> None:
     counts = Counts(documents=2, uncounted=1, announced=100, digital=10)
-    assert "10 of at least 100 pages read" in next(headline(counts, Pace(), 0))
-    assert "at least 100 pages searchable" in bar(counts)
+    assert "10 of at least 101 pages read" in next(headline(counts, Pace(), 0))
+    assert "at least 101 pages searchable" in bar(counts)
 
 
 def test_pages_of_other_commands_are_not_counted(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_what_is_found_by_words_is_settled_and_its_vectors_are_waited_for(
     following.add(one)
     assert following.look() == [one]
     assert (one["state"], one["lacking"], following.pending, following._counts().lacking) == ("searchable", 3, 1, 3)
-    assert "found by meaning too when 3 chunks are embedded" in following._searchable()
+    assert "3 chunks to embed, to be found by meaning too" in following._searchable()
     world.now_ms += 1
     await world.receipt(world.last(), chunks=3, embedded=3)
     following._next_s = 0

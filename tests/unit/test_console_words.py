@@ -47,7 +47,7 @@ def test_progress_says_how_much_how_fast_and_what_it_waits_for() -> None:
 
 def test_nothing_is_drawn_of_nothing_and_a_guess_is_called_one() -> None:
     assert "0 of 0" not in bar(Counts())
-    assert "at least 100" in bar(Counts(documents=2, uncounted=1, announced=100, digital=10))
+    assert "at least 101" in bar(Counts(documents=2, uncounted=1, announced=100, digital=10))
     assert "0 of ? pages read" in next(headline(Counts(documents=1, uncounted=1), Pace(), 0))
 
 
