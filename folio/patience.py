@@ -10,6 +10,8 @@ from folio.errors import Cause, Transient
 from folio.telemetry import READY, RETRIES, log
 
 T = TypeVar("T")
+LOG_AGAIN_S = 1.0
+"""A log is asked again at least so often: its clients pause by themselves, and nothing goes on without it."""
 
 
 class Patience:
@@ -31,7 +33,8 @@ class Patience:
                     if self.over:
                         raise asyncio.CancelledError from error
                     self._wait_for(error, task)
-                await asyncio.sleep(pause_s)
+                    again_s = min(pause_s, LOG_AGAIN_S) if error.cause is Cause.LOG_DOWN else pause_s
+                await asyncio.sleep(again_s)
         raise AssertionError("pauses never end")
 
     @contextmanager

@@ -147,6 +147,19 @@ class TestPatience:
         assert [set(waits.values()) for waits in seen] == [set(), *[{Cause.STORE_DOWN}] * 3]
         assert patience.waits == {}
 
+    async def test_a_log_that_is_back_is_not_waited_for(self) -> None:
+        patience, asked = Patience("s", (30,)), 0
+
+        async def call() -> str:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise Transient(Cause.LOG_DOWN)
+            return "here"
+
+        async with asyncio.timeout(5):
+            assert await patience(call) == "here"
+
     async def test_anything_else_comes_through_and_nobody_waits_when_it_is_over(self) -> None:
         patience = Patience("s", (30,))
 
