@@ -175,7 +175,7 @@ async def test_over_kafka_the_command_replays_by_itself_beside_the_live_process(
             await asyncio.to_thread(desk.until, lambda: "searchable" in desk.ok("status").out, 120)
             stands = await log.committed("ocr", PAGES)
             plan = await asyncio.to_thread(desk.ok, "replay", "--topic", "pages", "--dry-run")
-            assert plan.out.startswith("replay of pages: 1 records")
+            assert plan.out.startswith("replay of pages: 1 record, ")
             done = (await asyncio.to_thread(desk.ok, "replay", "--topic", "pages", "--yes", "--json")).json()
             assert (done["state"], done["replayed"], done["failed"]) == ("done", 1, 0)
             assert done["id"] in (await asyncio.to_thread(desk.ok, "replay", "--list")).out
