@@ -19,4 +19,4 @@ class Server(uvicorn.Server):
 
 def server_of(owner: Owner, token: str, *, stop: Callable[[], None]) -> Server:
     """Not listening yet: `serve` it over a socket."""
-    return Server(uvicorn.Config(create_app(owner, token, stop=stop), log_level="error", lifespan="off"))
+    return Server(uvicorn.Config(create_app(owner, token, stop=stop), log_level="error", lifespan="off", ws="none"))
