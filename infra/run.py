@@ -36,7 +36,7 @@ BEFORE_THE_LEDGER: dict[str, Sequence[Topic]] = {
     "ocr-verify": (PAGES_VERIFY,),
 }
 JOINING_S = 10.0
-"""A process that was killed is missed after a session; then joining takes a few seconds."""
+"""Once those that were killed are missed, joining takes a few seconds."""
 ANOTHER_INDEX = (
     "another process writes an embedded index from this log, and each would get a part of the documents:"
     " stop that one, or set indexer.url to a Qdrant server that they share"
@@ -258,9 +258,11 @@ async def _prepare(worker: Worker, meanwhile: Callable[[], object] | None) -> No
     if parts.ledger is not None:
         await parts.ledger.rebuild(parts.log)
     if parts.index_turn is not None:
-        patience_s = worker.settings.kafka.session_timeout_s + JOINING_S
-        if not await parts.index_turn.comes_within(patience_s, otherwise=ANOTHER_INDEX):
+        session_s = worker.settings.kafka.session_timeout_s
+        # One that was killed while it joined is taken in when the one killed before it is missed, and missed after that.
+        if not await parts.index_turn.comes_within(2 * session_s + JOINING_S, otherwise=ANOTHER_INDEX):
             raise SettingsError(ANOTHER_INDEX)
+        patience_s = session_s + JOINING_S
         worker.begin(parts.index_turn.keep(worker.stopping, patience_s=patience_s, otherwise=ANOTHER_INDEX))
     if INDEX in parts.roles:
         from infra.indexing import refill_empty  # imported by now, where it is needed

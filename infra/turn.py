@@ -99,7 +99,7 @@ class Turn:
                 return False
             if waited_s > SAID_AFTER_S and not told:
                 told = True
-                until = f"another process ends, or the session of one that was killed: {seconds:.0f} s at most"
+                until = f"another process ends, or the sessions of those that were killed: {seconds:.0f} s at most"
                 logger().warning("waits for its turn", group=self._group, until=until, otherwise=otherwise)
             await asyncio.sleep(ASK_EVERY_S)
         return True

@@ -5,7 +5,7 @@ a redelivered or re-ordered entry ends in the same rows, and entries of one docu
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from folio import topics
@@ -125,6 +125,10 @@ class Books:
         dues = [row.due_ms for known in self._docs.values() for row in known.versions if row.due_ms is not None]
         return min(dues, default=None)
 
+    @property
+    def touched(self) -> Collection[DocRows]:
+        return self._docs.values()
+
     def write(self) -> None:
         for known in self._docs.values():
             rows.save(self.db, known)
@@ -225,8 +229,9 @@ def page_text(books: Books, arrived: Arrival, text: PageText) -> None:
     if text.page_count is not None:
         row.page_count = max(row.page_count or 0, text.page_count)
     if text.name and (not row.name or (row.name_page and (text.page, text.name) < (row.name_page, row.name))):
-        row.name, row.name_page = text.name, text.page
-        row.touch(0)
+        is_new, row.name, row.name_page = text.name != row.name, text.name, text.page
+        if is_new:
+            row.touch(0)
     new = PageRow(
         source=VERIFY if text.verify else text.source.value,
         ok=int(text.status == "ok"), trusted=int(text.trusted), digest=arrived.digest,

@@ -61,13 +61,12 @@ def _follow(books: Books, found: Restored) -> None:
     row.emitted_revision, row.emitted_reach = document.revision, len(document.pages)
     row.emitted_complete, row.emitted_ms = int(document.complete), found.appended_ms
     row.emitted_changes = row.shown_changes - 1  # until what is shown here is recognised as just that
+    row.pending_hash, row.pending_revision, row.pending_reach = b"", 0, 0
     row.repeats = row.outdated = 0
     row.refused = ""
     position = found.position
     row.document_partition, row.document_offset, row.document_blob = position.partition, position.offset, found.blob
     recognise(books, known)
-    if row.emitted_complete and not row.changed:
-        plans.evict(books.db, row)
     plans.drop_older(books.db, known)
 
 

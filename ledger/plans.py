@@ -116,7 +116,7 @@ def _plan(books: Books, known: DocRows, timings: Timings, index: Index) -> Plan 
         _close(books, row, emission)
     pages = planned_pages(books.db, row, emission.reach)
     seen = content_hash(row, pages, complete=emission.complete)
-    if seen == row.emitted_hash and not emission.again:
+    if seen == row.emitted_hash and not emission.again and not row.pending_revision:
         row.emitted_changes = row.shown_changes
         if emission.complete:
             evict(books.db, row)
@@ -288,13 +288,15 @@ def restore(books: Books, found: Restored) -> None:
 
 
 def recognise(books: Books, known: DocRows) -> None:
-    """Rebuild: whatever happened in between, what is shown now may be just what was emitted."""
+    """Whatever happened in between, what is shown now may be just what was emitted, if nothing else may be since."""
     row = known.leading()
-    if row is None or not row.changed:
+    if row is None or not row.changed or row.pending_revision:
         return
     pages = planned_pages(books.db, row, row.emitted_reach)
     if content_hash(row, pages, complete=bool(row.emitted_complete)) == row.emitted_hash:
         row.emitted_changes = row.shown_changes
+        if row.emitted_complete:
+            evict(books.db, row)
 
 
 NAMED_LAST = 1 << 32

@@ -86,6 +86,8 @@ class LedgerStore:
         with effect("ledger.store"), transaction(db):
             books = Books(db, now_ms)
             index = store(books, arrivals, self._index)
+            for known in books.touched:
+                plans.recognise(books, known)
             due = books.save(timings)
         self._index = index
         return due

@@ -224,6 +224,27 @@ async def test_a_member_that_froze_past_its_session_does_no_harm(brisk: Cluster,
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
+async def test_an_index_killed_again_while_it_waits_for_its_turn_is_not_taken_for_another(
+    brisk: Cluster, tmp_path: Path
+) -> None:
+    async with world(brisk.servers, tmp_path, session_s=20.0) as (here, log):
+        here.start("ledger")
+        here.start("ocr")
+        here.start("index")
+        here.ready("index")
+        here.kill("index")
+        here.start("index")
+        while not any("waits for its turn" in line for line in here.up["index", 1].said):
+            await asyncio.sleep(0.1)
+        here.kill("index")
+        await log.append(topics.PAGES, images("late", 1))
+        here.start("index")
+        await asyncio.to_thread(here.ready, "index")
+        await audited(here, log, {"late": 1})
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
 async def test_joining_and_leaving_every_two_seconds(brisk: Cluster, tmp_path: Path) -> None:
     put_in: dict[str, int] = {}
     async with world(brisk.servers, tmp_path) as (here, log):

@@ -59,14 +59,16 @@ def follower(tmp_path: Path) -> Follower:
     return Follower(World(tmp_path / "a.sqlite"), tmp_path / "b.sqlite")
 
 
-async def test_a_follower_emits_nothing_and_shows_what_the_other_emitted(follower: Follower) -> None:
+@pytest.mark.parametrize("named", ["", "book.pdf", "sheet {page}"], ids=["not-named", "as-its-file", "each-its-own"])
+async def test_a_follower_emits_nothing_and_shows_what_the_other_emitted(follower: Follower, named: str) -> None:
+    """Whatever comes first: a name that a page brings after the Document has it already is no change."""
     world = follower.world
     version = await world.upload(name="book.pdf")
     for page in (1, 2, 3):
-        await world.text(page, version, page_count=3)
+        await world.text(page, version, page_count=3, name=named.format(page=page))
     await world.tick()
     await world.index()
-    for seed in range(8):
+    for seed in range(16):
         each = Follower(world, follower.path.with_name(f"{seed}.sqlite"))
         await each.feed(random.Random(seed).sample(everything(world), len(everything(world))))
         await each.ledger.tick()

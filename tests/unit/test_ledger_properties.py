@@ -279,3 +279,23 @@ async def test_a_crash_does_not_lose_text_that_only_the_replaced_document_had(tm
     await world.tick()
     assert [page.markdown for page in world.last().pages] == [text(1).markdown, "corrected"]
     await world.store.close()
+
+
+async def test_what_may_be_on_the_log_is_taken_back_when_the_content_is_as_it_was_before(tmp_path: Path) -> None:
+    """The append of a change arrived, its mark did not; then the change is undone: the index has the change."""
+    world = World(tmp_path / "ledger")
+    await world.text(1, page_count=1, markdown="as it was", read_ms=1)
+    await world.tick()
+    world.log.crash_at = {2: "after"}
+    await world.text(1, page_count=1, markdown="changed", read_ms=2)
+    with pytest.raises(Crash):
+        await world.tick(2)
+    await world.restart()
+    await world.text(1, page_count=1, markdown="as it was", read_ms=3)
+    await world.tick(2)
+    revisions = [document.revision for document in world.emitted()]
+    assert [document.pages[0].markdown for document in world.emitted()] == ["as it was", "changed", "as it was"]
+    assert revisions == sorted(set(revisions))
+    await world.tick(60)
+    assert len(world.emitted()) == 3
+    await world.store.close()
