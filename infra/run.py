@@ -259,7 +259,7 @@ async def _prepare(worker: Worker, meanwhile: Callable[[], object] | None) -> No
         await parts.ledger.rebuild(parts.log)
     if parts.index_turn is not None:
         session_s = worker.settings.kafka.session_timeout_s
-        # One that was killed while it joined is taken in when the one killed before it is missed, and missed after that.
+        # One killed while it joined is taken in when the one killed before it is missed, and missed after that.
         if not await parts.index_turn.comes_within(2 * session_s + JOINING_S, otherwise=ANOTHER_INDEX):
             raise SettingsError(ANOTHER_INDEX)
         patience_s = session_s + JOINING_S
