@@ -130,11 +130,11 @@ def dead_redrive(
         if which:
             positions = _positions(settings.data, which)
         else:
-            found = session.call(lambda client: client.dead(asked))["dead"]
+            found = session.told(lambda client: client.dead(asked))["dead"]
             positions = [one["position"] for one in found]
             _confirm(len(positions), yes=yes)
         for some in _parts(positions):
-            answer = session.call(partial(Client.redrive, positions=some))
+            answer = session.told(partial(Client.redrive, positions=some))
             done += answer["redriven"]
             if not as_json:
                 _print_redriven(answer["redriven"])
@@ -168,7 +168,7 @@ def _ask(settings: Any, ask: Any) -> dict[str, Any]:
 
     must_exist(settings.data)
     with open_session(settings, warm=False) as session:
-        answer: dict[str, Any] = session.call(ask)
+        answer: dict[str, Any] = session.told(ask)
         return answer
 
 

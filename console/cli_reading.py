@@ -233,7 +233,7 @@ def page(
             if image != reading.STDOUT:
                 print_json({"document": document, "page": number, "picture": str(image)}) if as_json else print(image)
             return
-        text = session.call(lambda client: client.page(document, number))
+        text = session.told(lambda client: client.page(document, number))
     if as_json:
         print_json(text)
     else:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from console.numbers import count
 from console.options import DataOption, JsonOption, print_json, settings_of
 from folio.errors import SettingsError
 
@@ -41,8 +42,11 @@ def apply(
         print(change)
     if not changes:
         print("nothing to do: every topic is as folio needs it")
-    elif not yes:
-        typer.echo("nothing was done yet: folio topics apply --yes does it", err=True)
+    else:
+        done = (
+            f"done: {count(len(changes), 'topic')}" if yes else "nothing was done yet: folio topics apply --yes does it"
+        )
+        typer.echo(done, err=True)
 
 
 async def _apply(settings: Any, *, really: bool) -> Sequence[Any]:

@@ -25,7 +25,7 @@ STUCK_S_MAX = 30.0
 def find(session: Session, settings: Settings, asked: Question) -> dict[str, Any]:
     """What the owner answers, remembered for `folio open`. Raises FolioError for documents that do not exist."""
     fill(session)
-    answer = session.call(lambda client: client.search(asked))
+    answer = session.told(lambda client: client.search(asked))
     remember(settings.data, asked.question, answer["hits"])
     if not answer["hits"]:
         _check_documents(settings, asked.filters.documents)
@@ -37,8 +37,10 @@ def fill(session: Session) -> None:
 
     Words are waited for, no vectors; an index that only misses a few documents answers.
     """
-    index = _index(session)  # finds the owner, or becomes it
-    if not (session.is_owner and index["filling"] and index["lag"]):
+    if session.address and not session.is_owner:  # finds the owner, or becomes it
+        return
+    index = _index(session)
+    if not (index["filling"] and index["lag"]):
         return
     waiting = count(index["lag"], "document")
     say(f"filling the index for this embedder from what was read: {waiting} in line (Ctrl-C stops)")

@@ -42,6 +42,9 @@ class Following:
         self._session = session
         self._ledger = settings.data / LEDGER_FILE
         self._progress = progress
+        if settings.kafka.servers:
+            session_s = f"{settings.kafka.session_timeout_s:.0f} s"
+            progress.still_because = f"what a killed process had in hand is taken over within {session_s}"
         self._pending: dict[str, list[Result]] = {}
         self._by_words: dict[str, list[Result]] = {}
         """Searchable, and settled for whoever waits for that; their vectors are to come."""

@@ -9,6 +9,8 @@ STEADY_S = 4.0
 STEADY_TIMES = 3
 """The moment of the end must have been foretold alike for this long, and this often, before anybody is told."""
 STEADY_SHARE = 0.5
+STILL_S = 20.0
+"""When nothing has moved for so long, what was foretold before is worth nothing."""
 SURE_S = 2.0
 """Below this many seconds of work a rate is a guess."""
 
@@ -80,6 +82,8 @@ class Pace:
     read: Rate = field(default_factory=Rate)
     last: Counts | None = None
     last_s: float = 0.0
+    moved_s: float = 0.0
+    """When something was read, or became searchable, for the last time."""
     foretold: deque[tuple[float, float]] = field(default_factory=deque)
     """When we looked, and how many seconds were left then."""
 
@@ -95,15 +99,23 @@ class Pace:
 
     def steady_left(self) -> float | None:
         """Seconds left, once that is worth saying: what was foretold of late agrees."""
-        if len(self.foretold) < STEADY_TIMES or self.foretold[-1][0] - self.foretold[0][0] < STEADY_S:
+        if self.still_s or len(self.foretold) < STEADY_TIMES or self.foretold[-1][0] - self.foretold[0][0] < STEADY_S:
             return None
         ends = [at + left for at, left in self.foretold]
         left = self.foretold[-1][1]
         return left if max(ends) - min(ends) <= max(STEADY_SHARE * left, SURE_S) else None
 
+    @property
+    def still_s(self) -> float:
+        """How long nothing has moved; 0 until that is long."""
+        still_s = self.last_s - self.moved_s
+        return still_s if still_s > STILL_S else 0.0
+
     def _feed(self, counts: Counts, now_s: float) -> None:
         before, passed = self.last, now_s - self.last_s
         self.last, self.last_s = counts, now_s
+        if before is None or (before.read, before.searchable) != (counts.read, counts.searchable):
+            self.moved_s = now_s
         if before is None or passed <= 0:
             return
         if counts.digital > before.digital or _unseen(before) > 0:

@@ -32,6 +32,8 @@ class Progress:
         self._pace = Pace()
         self._shown_s = time.monotonic()
         self._waiting = ""
+        self.still_because = ""
+        """What may be the reason when nothing has moved for a while."""
         self.to_come = 0
         """Files that are not handed over yet."""
 
@@ -107,7 +109,10 @@ class Progress:
             self._live.update(Text(""), refresh=True)
 
     def _why(self, lags: Mapping[str, int]) -> str:
-        return self._waiting or in_line(lags)
+        if self._waiting or not self._pace.still_s:
+            return self._waiting or in_line(lags)
+        because = f" ({self.still_because})" if self.still_because else ""
+        return f"{in_line(lags)}; nothing has moved for {duration(self._pace.still_s)}{because}"
 
 
 def bar(counts: Counts) -> str:

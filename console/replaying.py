@@ -55,10 +55,10 @@ class Through:
             given["from_ms"] = "0"  # an empty value is left out of an address
         if given.get("from_offset") == 0:
             given["from_offset"] = "0"
-        return self._session.call(lambda client: client.replay(verb, given))
+        return self._session.told(lambda client: client.replay(verb, given))
 
     def every(self) -> list[Answer]:
-        found: list[Answer] = self._session.call(Client.replays)["replays"]
+        found: list[Answer] = self._session.told(Client.replays)["replays"]
         return found
 
     def settle(self) -> None:

@@ -75,7 +75,9 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Ready, *, roles:
         if not await done_before(opening, stop):  # a ledger may be in line for days
             return
         worker = opening.result()
-        listening = listen(settings.server.host, settings.server.port)
+        # The port that people know is for the API: a probe is told another one, or has one set.
+        port = settings.server.port if "port" in settings.server.model_fields_set else 0
+        listening = listen(settings.server.host, port)
         with health(worker, listening):
             ready(worker, address_of(settings, listening, ""))
             await until_over(worker, stop)

@@ -11,7 +11,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
-from console.client import Client, OwnerGone
+from console.client import TIMEOUT_S, Client, OwnerGone
 from console.listening import Ready, address_of, configure_telemetry, done_before, listen, until_over
 from console.waiting import saying_why
 from folio.errors import FolioError, SettingsError
@@ -30,6 +30,10 @@ AGAIN_S = 0.1
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+class Nobody(FolioError):
+    """With Kafka: no process serves the API of the folder."""
+
+
 class Session:
     """Calls go to whoever owns the data folder; when that one ends, the next call finds or becomes the next owner."""
 
@@ -40,6 +44,7 @@ class Session:
         self._own: OwnerThread | None = None
         self._client: Client | None = None
         self._connecting = threading.Lock()
+        self._was_met = False
 
     @property
     def is_owner(self) -> bool:
@@ -52,10 +57,11 @@ class Session:
             return self.call(ask)
 
     def call(self, ask: Callable[[Client], T]) -> T:
-        """Ask the owner; once more if it ended in between. Raises Refused, FolioError."""
+        """Ask the owner; the next one if it ended in between. Raises Refused, FolioError."""
         deadline = None
         while True:
-            client = self._connected()
+            client = self._met_again() if self._was_met else self._connected()
+            self._was_met = True
             try:
                 return ask(client)
             except OwnerGone as error:
@@ -68,7 +74,7 @@ class Session:
 
     @property
     def address(self) -> Address:
-        return self._connected().address
+        return (self._met_again() if self._was_met else self._connected()).address
 
     def wait(self, seconds: float) -> bool:
         """Let time pass; False when the owner in this process ended (raises what ended it)."""
@@ -99,9 +105,28 @@ class Session:
                 self._client = Client(address or self._become_owner())
             return self._client
 
+    def _met_again(self) -> Client:
+        """With Kafka nobody becomes the next owner by asking: somebody has to start it. Raises Nobody after a while."""
+        deadline, told = time.monotonic() + TIMEOUT_S, False
+        while True:
+            try:
+                return self._connected()
+            except Nobody:
+                if time.monotonic() > deadline:
+                    raise
+                if not told:
+                    ended = f"the folio process that served {self._settings.data} has ended: start it again"
+                    told = True
+                    print(
+                        f"waiting, {TIMEOUT_S:.0f} s at most: {ended}; what was acknowledged is kept and goes on",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+            time.sleep(AGAIN_S)
+
     def _become_owner(self) -> Address:
         if self._settings.kafka.servers:  # one process more would take work from those that run for a moment
-            raise FolioError(
+            raise Nobody(
                 f"no folio serves {self._settings.data}: with Kafka a command talks to a process that runs."
                 " Start folio run, or name the folder of the one that serves the API with --data"
             )

@@ -60,7 +60,7 @@ def missing(data: Path, servers: str) -> Iterator[str]:
     """With Kafka: who is not there that must be, so that what is unfinished goes on."""
     address = owner_of(data)
     if address is None:
-        yield "no folio follows the log into this folder, so this is how it was: start folio run api, or index"
+        yield "no folio follows the log into this folder, so this is how it was: start folio run index, or api"
         return
     try:
         stages = Client(address).stages()["stages"]

@@ -96,7 +96,7 @@ _SENTENCES = {
     Cause.STORE_DOWN: "The index does not answer; folio waits for it.",
     Cause.LOG_DOWN: "The log (Kafka) does not answer; folio waits for it.",
     Cause.BLOBS_DOWN: "The store of files and pictures (blobs.url) does not answer; folio waits for it.",
-    Cause.DISK_FULL: "The disk is full; nothing acknowledged is lost. Make space, folio goes on by itself.",
+    Cause.DISK_FULL: "The disk is (nearly) full; nothing is lost. Make space; folio goes on within a minute.",
     Cause.QUOTA: "A quota is used up; folio waits.",
     Cause.SCHEMA_INVALID: "The record is not what its topic promises: see docs/producing.md.",
     Cause.POLICY_DENIED: "A policy refused it.",

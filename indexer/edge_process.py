@@ -203,7 +203,9 @@ class EdgeProcess:
         free = shutil.disk_usage(self._path).free
         if free < FREE_BYTES_MIN:
             raise Transient(
-                Cause.DISK_FULL, f"{free >> 20} MiB free at {self._path}, the index needs {FREE_BYTES_MIN >> 20}"
+                Cause.DISK_FULL,
+                f"{free >> 20} MiB free at {self._path}, the index needs {FREE_BYTES_MIN >> 20}: make space,"
+                " folio looks again within a minute",
             )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from folio.errors import Cause, SettingsError, Transient
+from folio.errors import Cause, FolioError, SettingsError, Transient
 from folio.ids import TENANT_DEFAULT, doc_of
 from folio.questions import Hit, Question
 from folio.records import Document, PageText
@@ -46,6 +46,8 @@ ANSWER_S = 5.0
 FORGET_EVERY_S = 1.0
 LOOKED_EVERY_S = 0.2
 """How often those who search look how far behind the index is."""
+LOOK_S = 1.0
+"""For so long the first of them waits for a log that does not say it."""
 
 
 class Owner(Worker):
@@ -70,6 +72,8 @@ class Owner(Worker):
         )
         self._behind = self._lacking = 0
         self._looked_s = -LOOKED_EVERY_S
+        self._looking: asyncio.Task[None] | None = None
+        self._unheard = False
         self._warming: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -84,6 +88,8 @@ class Owner(Worker):
     async def stop(self) -> None:
         if self._warming is not None:
             self._warming.cancel()  # loading a model takes many seconds, and nobody needs it any more
+        if self._looking is not None:
+            self._looking.cancel()
         await self.replays.close()
         await super().stop()
 
@@ -117,18 +123,34 @@ class Owner(Worker):
         return StageStatus(name, lag, ready=not missing, waits_for=waits_for if missing else "", here=False)
 
     async def search(self, question: Question) -> list[Hit]:
-        if time.monotonic() - self._looked_s > LOOKED_EVERY_S:
-            self._looked_s = time.monotonic()
-            self._behind = await self.parts.log.lag(self.parts.indexing.words.name, DOCUMENTS)
-            generation = self.parts.indexing.generation
-            self._lacking = await asyncio.to_thread(audit.lacking, self.ledger_file, generation)
+        await self._look()
         return await self.parts.indexing.searcher.search(question)
+
+    async def _look(self) -> None:
+        """How far the index is behind. A log that is away holds no answer up."""
+        if self._looking is None and time.monotonic() - self._looked_s > LOOKED_EVERY_S:
+            self._looking = asyncio.create_task(self._look_behind())
+        if self._looking is not None:
+            done, _ = await asyncio.wait({self._looking}, timeout=0 if self._unheard else LOOK_S)
+            self._unheard = self._unheard or not done
+
+    async def _look_behind(self) -> None:
+        try:
+            self._lacking = await asyncio.to_thread(audit.lacking, self.ledger_file, self.parts.indexing.generation)
+            self._behind = await self.parts.log.lag(self.parts.indexing.words.name, DOCUMENTS)
+            self._unheard = False
+        except FolioError:
+            self._unheard = True
+        finally:
+            self._looked_s, self._looking = time.monotonic(), None
 
     @property
     def search_note(self) -> str:
         """What whoever reads the answers should know about the index; empty when there is nothing to say."""
         notes = [self.parts.indexing.searcher.note]
-        if self._behind and self.filling:
+        if self._unheard:
+            notes.append("the log does not answer: what was put in of late may be missing")
+        elif self._behind and self.filling:
             notes.append(
                 f"the index for the embedder {self.parts.embedder.name} is being filled (waiting documents:"
                 f" {self._behind:,}): ask again, or with the setting indexer.embedder that they were added with"

@@ -68,6 +68,34 @@ def test_a_second_index_says_that_it_waits_for_its_turn_and_ends_when_asked(lone
     assert time.monotonic() - began < 8, "it is asked while it waits"
 
 
+def test_add_outlives_the_process_that_it_talks_to(kafka: str, tmp_path: Path) -> None:
+    with site(kafka, tmp_path) as made:
+        index = made.start("index")
+        command = [
+            sys.executable,
+            "-m",
+            "console.cli",
+            "add",
+            text(tmp_path, "a.md"),
+            "--data",
+            str(made.folder / "data"),
+        ]
+        with subprocess.Popen(
+            command, env=made.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as adding:
+            assert adding.stdout is not None
+            assert adding.stderr is not None
+            assert any("no ingest process is at work" in line for line in adding.stderr), "it was acknowledged"
+            index.kill()
+            ended = next(line for line in adding.stderr if "has ended" in line)
+            assert "start it again; what was acknowledged is kept and goes on" in ended
+            for role in ("index", "ingest", "ledger"):
+                made.start(role, data="data" if role == "index" else role)
+            said, _ = adding.communicate(timeout=90)
+        assert adding.returncode == 0
+        assert "a.md: searchable" in said
+
+
 def test_add_says_that_the_broker_is_away_and_delete_ends_with_it(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
@@ -83,6 +111,11 @@ def _away(broker: Cluster, made: Site, folder: Path) -> None:
     assert "120 s at most" in line
     assert f"Kafka at {broker.servers}: nobody answers" in line
     assert seconds < SAID_S_MAX
+    began = time.monotonic()
+    found = made.folio("search", "barn")
+    assert found.returncode == 0, "what the index holds is here"
+    assert "the log does not answer: what was put in of late may be missing" in found.stderr
+    assert time.monotonic() - began < SAID_S_MAX
     done = made.folio("delete", "a.md")
     assert done.returncode == 1
     assert "do the same again when the log answers" in done.stderr

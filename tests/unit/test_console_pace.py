@@ -3,6 +3,7 @@
 import pytest
 
 from console.pace import Counts, Pace, Rate, duration
+from console.progress import headline
 
 
 def run(pace: Pace, *steps: Counts, every_s: float = 10.0) -> None:
@@ -83,3 +84,16 @@ def test_time_without_work_does_not_slow_a_rate_down_and_old_time_fades() -> Non
 )
 def test_durations_are_read_at_a_glance(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_no_end_is_foretold_while_nothing_moves() -> None:
+    pace = Pace()
+    for second in range(31):
+        pace.feed(Counts(documents=1, announced=100, digital=second), float(second))
+    assert pace.steady_left() == pytest.approx(70, rel=0.1)
+    for second in range(31, 60):
+        pace.feed(Counts(documents=1, announced=100, digital=30), float(second))
+    assert (pace.steady_left(), pace.still_s) == (None, 29)
+    assert "time left: not known yet" in next(headline(pace.last or Counts(), pace, 0))
+    pace.feed(Counts(documents=1, announced=100, digital=31), 60.0)
+    assert pace.still_s == 0

@@ -37,7 +37,7 @@ prepare() {
   need mvn maven
   echo "getting Apache Kafka's jars (55 MB, once) ..." >&2
   mkdir -p "$libs"
-  mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$libs" >&2
+  mvn -q -B --color never -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$libs" >&2
   touch "$libs/.complete"
 }
 
