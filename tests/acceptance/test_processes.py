@@ -150,7 +150,7 @@ def test_ocr_processes_come_and_go_during_the_work(running: Site) -> None:
     async def roll() -> None:
         async with KafkaLog.open(running.cluster()) as log:
             doc = Doc(f"default/roll-{len(rolls)}")
-            await put_pages(log, doc, [f"folio~0.2:Sheet {number} of {doc}.".encode() for number in range(40)])
+            await put_pages(log, doc, [f"folio~0.2:Sheet {number} of {doc}.".encode() for number in range(20)])
             rolls.append(doc)
 
     def works(process: Process) -> bool:
@@ -167,7 +167,7 @@ def test_ocr_processes_come_and_go_during_the_work(running: Site) -> None:
     def whole() -> int:
         known = json.loads(running.folio("status", "--json").stdout)["documents"]
         states = {one["doc"]: (one["state"], one["pages_ok"]) for one in known}
-        return sum(states.get(doc) == ("searchable", 40) for doc in rolls)
+        return sum(states.get(doc) == ("searchable", 20) for doc in rolls)
 
     until(lambda: whole() == len(rolls), every_s=1)
 

@@ -90,12 +90,27 @@ async def feed(world: World, log: KafkaLog, number: int) -> dict[str, int]:
 
 @pytest.mark.timeout(1500)
 async def test_every_fail_point_once(brisk: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The index, whose points are the most, leaves those of the log to the others: they die at the same time."""
+    await every_fail_point(brisk, tmp_path, capsys, leaves_the_log="index")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1500)
+async def test_every_fail_point_in_every_role(
+    brisk: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await every_fail_point(brisk, tmp_path, capsys)
+
+
+async def every_fail_point(
+    broker: Cluster, folder: Path, capsys: pytest.CaptureFixture[str], *, leaves_the_log: str = ""
+) -> None:
     """Every process dies at each of its points in turn, all of them at once; then all is as if nothing had been.
 
     But for what stood beside three deaths of its process, alone at last: that is given up, and a dead letter says so.
     """
-    async with world(brisk.servers, tmp_path, session_s=2.0) as (here, log):
-        deaths = Deaths(here)
+    async with world(broker.servers, folder, session_s=2.0) as (here, log):
+        deaths = Deaths(here, leaves_the_log=leaves_the_log)
         put_in: dict[str, int] = {}
         for number in range(400):
             if deaths.over():
@@ -120,10 +135,15 @@ async def test_every_fail_point_once(brisk: Cluster, tmp_path: Path, capsys: pyt
 class Deaths:
     """Which point each worker dies at next."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, leaves_the_log: str) -> None:
         self._world = world
         alone = [worker for worker in WORKERS if worker[1] == 1]  # a second ledger would take the first one's turn
-        self._left = {worker: deque(points_of(worker[0])) for worker in alone}
+        self._left = {
+            (role, number): deque(
+                point for point in points_of(role) if role != leaves_the_log or not point.startswith("kafka.")
+            )
+            for role, number in alone
+        }
         self._since = dict.fromkeys(self._left, time.monotonic())
         self.count = 0
         self.unreached: list[tuple[Worker, str]] = []
