@@ -22,6 +22,7 @@ from infra.indexing import open_indexing
 from infra.kafka_log import KafkaLog
 from infra.places import LEDGER_FILE
 from ledger import audit
+from tests.pages import report_pdf
 from tests.processes import Process, Site
 
 WORKERS = (("ingest", 1), ("ocr", 1), ("ocr", 2), ("ledger", 1), ("ledger", 2), ("index", 1))
@@ -136,6 +137,18 @@ async def put(world: World, log: KafkaLog, document: str, path: Path) -> None:
     await log.append(topics.UPLOADS, [Record(upload.doc, upload.encode())])
 
 
+async def feed(world: World, log: KafkaLog, number: int) -> dict[str, int]:
+    """A scanned document, a born-digital one that is put in twice, and one that is deleted: how many pages stay."""
+    scanned, digital, gone = f"scan{number}", f"file{number}", f"gone{number}"
+    pdf = report_pdf(world.folder / f"{digital}.pdf", pages=1, special={1: sentence(digital, 1)})
+    await log.append(topics.PAGES, images(scanned, 2))
+    for document in (digital, digital, gone):
+        await put(world, log, document, pdf)
+    deleted = Upload(doc=Doc(f"default/{gone}"), deleted=True)
+    await log.append(topics.UPLOADS, [Record(deleted.doc, deleted.encode())])
+    return {scanned: 2, digital: 1, gone: 0}
+
+
 def sentence(document: str, page: int) -> str:
     """What a page says and no other does."""
     return f"What the camera saw on sheet {page} of {document}."
@@ -163,6 +176,10 @@ async def everything(log: KafkaLog, topic: Topic) -> list[Entry]:
                 if entry.position.offset + 1 >= ends.get(entry.position.partition, 0):
                     ends[entry.position.partition] = 0
     return found
+
+
+async def dead_letters(log: KafkaLog) -> list[DeadLetter]:
+    return [DeadLetter.decode(entry.value) for entry in await everything(log, topics.DEAD)]
 
 
 async def committed_is_done(world: World, log: KafkaLog) -> int:
