@@ -1,7 +1,9 @@
 """One structured line per stage while it works, and the Prometheus counters beside it."""
 
+import importlib
 import logging
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +31,7 @@ LINE_EVERY_S = 5.0
 
 def configure(*, level: str = "INFO", json: bool = False) -> None:
     """Send our structured lines to stderr: key=value for people, JSON for machines."""
+    _import_without_rich()
     import structlog
 
     renderer: Any = (
@@ -46,6 +49,17 @@ def configure(*, level: str = "INFO", json: bool = False) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+
+
+def _import_without_rich() -> None:
+    """Structlog imports rich for tracebacks in colour, which we do not print: a seventh of every process's start."""
+    if {"structlog", "rich"} & sys.modules.keys() or threading.current_thread() is not threading.main_thread():
+        return  # hidden from one thread it would be missed by others
+    sys.modules["rich"] = None  # type: ignore[assignment]  # how Python says that a module is not there
+    try:
+        importlib.import_module("structlog")
+    finally:
+        del sys.modules["rich"]
 
 
 def log() -> Any:

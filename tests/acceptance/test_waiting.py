@@ -96,6 +96,7 @@ def test_add_outlives_the_process_that_it_talks_to(kafka: str, tmp_path: Path) -
         assert "a.md: searchable" in said
 
 
+@pytest.mark.kafka
 def test_add_says_that_the_broker_is_away_and_delete_ends_with_it(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
