@@ -39,6 +39,8 @@ def why(address: Address, servers: str) -> str:
     try:
         connection.request("GET", "/readyz")
         waiting = dict(json.loads(connection.getresponse().read())["waiting"])
+    except ConnectionRefusedError:  # it has ended: whoever asked hears that by itself
+        return ""
     except (OSError, http.client.HTTPException, ValueError, KeyError):
         return f"the folio process {address.pid} is busy or hangs: it has not said within {ANSWER_S:.0f} s how it is"
     finally:

@@ -1,5 +1,6 @@
 """What people read: progress, summaries, runs of pages, explanations; and the names that an export gives to folders."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from console.show import (
     print_document,
     print_documents,
 )
+from console.waiting import why
 from folio.errors import Cause, FolioError
 from folio.ids import Doc
+from infra.lock import Address
 from ledger.audit import DocumentStatus, PageStatus
 
 
@@ -283,3 +286,15 @@ def test_a_page_says_who_read_it_and_what_was_tried() -> None:
     assert list(how_read({"source": "ocr", "engine": "rapidocr"})) == ["read by rapidocr"]
     assert "not trained" in list(how_read({"source": "ocr", "prompt": "free"}))[-1]
     assert list(how_read({"source": "text_layer", "engine": "pymupdf"})) == []
+
+
+def test_a_process_that_has_ended_is_not_said_to_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The brokers answer. Who listens and says nothing hangs; who does not listen any more has ended."""
+    monkeypatch.setattr("console.waiting.ANSWER_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as broker, socket.create_server(("127.0.0.1", 0)) as silent:
+        servers = f"127.0.0.1:{broker.getsockname()[1]}"
+        process = Address(4711, "127.0.0.1", silent.getsockname()[1], "")
+        assert "process 4711 is busy or hangs" in why(process, servers)
+        silent.close()
+        assert why(process, servers) == ""
+    assert "nobody answers" in why(process, servers)
