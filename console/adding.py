@@ -116,6 +116,8 @@ def line(result: Result) -> str:
         return f"{document}: already there, nothing to do (version {result['version']})"
     if state in BAD:
         return f"{document}: {state}: {result['cause'] or 'error'}: {shown(result['detail'])}{_still(result)}"
+    if state == "deleted":
+        return f"{document}: deleted meanwhile, by a later command"
     if state == "queued":
         return f"{document}: acknowledged, not read yet"
     again = _again(result)

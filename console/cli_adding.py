@@ -201,7 +201,9 @@ def _print_end(summary: dict[str, Any], results: list[dict[str, Any]], out: Any)
 
 
 def _exit(results: list[dict[str, Any]]) -> None:
-    bad = [result for result in results if result["state"] in ("failed", "refused", "cancelled")]
+    from console.following import BAD
+
+    bad = [result for result in results if result["state"] in (*BAD, "deleted")]
     flawed = [result for result in results if result["state"] == "searchable with gaps"]
     if bad or flawed:
         raise typer.Exit(Exit.ERROR if len(bad) == len(results) else Exit.PARTIAL)

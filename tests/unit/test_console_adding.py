@@ -9,8 +9,10 @@ import pytest
 import typer
 
 from console.adding import _gaps, collect, left_out, line
+from console.cli_adding import _exit
 from console.exporting import not_exported
 from console.following import NOTHING, Following, Result
+from console.options import Exit
 from console.pace import Counts, Pace
 from console.progress import Progress, bar, headline
 from console.session import Session
@@ -150,3 +152,14 @@ def test_an_export_of_everything_says_what_it_leaves_out() -> None:
 def test_pages_that_failed_alike_are_one_gap() -> None:
     gaps = {3: "corrupt", 7: "corrupt", 8: "corrupt", 9: "corrupt", 10: "ocr_empty"}
     assert _gaps(gaps) == "page 3 (corrupt), pages 7-9 (corrupt), page 10 (ocr_empty)"
+
+
+def test_what_was_deleted_while_it_was_added_is_not_called_done() -> None:
+    there = NOTHING | {"document": "a.pdf", "state": "searchable", "outcome": "pending"}
+    gone = NOTHING | {"document": "b.pdf", "state": "deleted", "outcome": "pending"}
+    assert line(gone) == "b.pdf: deleted meanwhile, by a later command"
+    _exit([there])
+    for results, code in (([there, gone], Exit.PARTIAL), ([gone], Exit.ERROR)):
+        with pytest.raises(typer.Exit) as ended:
+            _exit(results)
+        assert ended.value.exit_code == code
