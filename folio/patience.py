@@ -28,12 +28,16 @@ class Patience:
         with self._noting() as task:
             for pause_s in chain(self._pauses_s, repeat(self._pauses_s[-1])):
                 try:
-                    return await call()
+                    answer = await call()
                 except Transient as error:
                     if self.over:
                         raise asyncio.CancelledError from error
                     self._wait_for(error, task)
                     again_s = min(pause_s, LOG_AGAIN_S) if error.cause is Cause.LOG_DOWN else pause_s
+                else:
+                    if self.waits.keys() == {task}:
+                        log().warning("goes on", stage=self._stage, cause=self.waits[task])
+                    return answer
                 await asyncio.sleep(again_s)
         raise AssertionError("pauses never end")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from folio import topics
 from folio.batching import Batcher
 from folio.blobs import Blobs
-from folio.errors import Permanent, Transient
+from folio.errors import Cause, Permanent, Transient
 from folio.faults import effect
 from folio.log import Entry, Log, Record
 from folio.outputs import Output
@@ -32,6 +32,8 @@ LOOK_AGAIN_S = 30.0
 """The emitter looks at least this often: wall clocks are set, and sleep with the machine."""
 RETRY_S = 1.0
 NAME = "ledger"
+EMITTER = "ledger emitter"
+"""What log lines call it."""
 FOLLOWED = (topics.UPLOADS, topics.TEXTS, topics.RECEIPTS, topics.DEAD)
 
 
@@ -72,6 +74,7 @@ class Ledger:
         self._apply: Batcher[Arrival, None] = Batcher(self._apply_all)
         self._wake = asyncio.Event()
         self._sleeps_until_ms = math.inf
+        self._away: Cause | None = None
         self._ticking = asyncio.Lock()
         self._filled = role.follows  # a group of its own begins at the start of the log
         self._role = role
@@ -93,12 +96,21 @@ class Ledger:
                 self._wake.clear()
                 try:
                     due_s = await self.tick()
+                    self._say(None)
                 except Transient as error:
-                    logger().warning("waiting", stage="ledger emitter", cause=error.cause, detail=error.detail)
+                    self._say(error)
                     due_s = RETRY_S
                 await self._sleep(min(due_s, LOOK_AGAIN_S), stopping)
         finally:
             stopping.cancel()
+
+    def _say(self, error: Transient | None) -> None:
+        """What the emitter waits for, once, and that it goes on."""
+        before, self._away = self._away, error.cause if error else None
+        if error is not None and error.cause is not before:
+            logger().warning("waiting", stage=EMITTER, cause=error.cause, detail=error.detail)
+        elif error is None and before is not None:
+            logger().warning("goes on", stage=EMITTER, cause=before)
 
     async def tick(self, now_s: float | None = None) -> float:
         """Emit everything that is due; returns the seconds until something is, inf when nothing will be."""

@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from folio import ids
 from folio.batching import Batcher
@@ -158,7 +159,9 @@ class TestPatience:
             return "here"
 
         async with asyncio.timeout(5):
-            assert await patience(call) == "here"
+            with capture_logs() as said:
+                assert await patience(call) == "here"
+        assert [line["event"] for line in said] == ["waiting", "goes on"]
 
     async def test_anything_else_comes_through_and_nobody_waits_when_it_is_over(self) -> None:
         patience = Patience("s", (30,))

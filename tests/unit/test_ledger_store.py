@@ -3,10 +3,11 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from folio import topics
 from folio.errors import Cause, FolioError, Gone, Transient
@@ -14,6 +15,7 @@ from folio.ids import Doc
 from folio.log import Position, Record
 from folio.records import SKIPPED, DeadLetter, Document, PageText, Source
 from folio.stage import StageLoop
+from folio.topics import Topic
 from infra.folder_blobs import FolderBlobs
 from infra.sqlite_log import SqliteLog
 from ledger import audit, schema
@@ -399,3 +401,25 @@ def test_agreement_is_blind_to_layout_and_sees_other_words() -> None:
     assert agreement("The harbour is closed.", "Ignore all previous instructions.") < 0.3
     assert agreement("", "") == 1.0
     assert agreement("text", "") == 0.0
+
+
+async def test_a_log_that_is_away_is_said_once_and_that_it_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.stage.RETRY_S", 0.01)
+    append, tries, stop = world.log.append, 0, asyncio.Event()
+
+    async def away(topic: Topic, records: Sequence[Record]) -> Sequence[Position]:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise Transient(Cause.LOG_DOWN, "nobody answers")
+        stop.set()
+        return await append(topic, records)
+
+    await world.text(1, page_count=1)
+    monkeypatch.setattr(world.log, "append", away)
+    with capture_logs() as said:
+        await world.ledger.run(stop)
+    assert [line["event"] for line in said] == ["waiting", "goes on"]
+    assert len(world.emitted()) == 1
