@@ -42,11 +42,10 @@ def apply(
         print(change)
     if not changes:
         print("nothing to do: every topic is as folio needs it")
+    elif yes:
+        typer.echo(f"done: {count(len(changes), 'topic')}", err=True)
     else:
-        done = (
-            f"done: {count(len(changes), 'topic')}" if yes else "nothing was done yet: folio topics apply --yes does it"
-        )
-        typer.echo(done, err=True)
+        typer.echo("nothing was done yet: folio topics apply --yes does it", err=True)
 
 
 async def _apply(settings: Any, *, really: bool) -> Sequence[Any]:

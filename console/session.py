@@ -60,8 +60,7 @@ class Session:
         """Ask the owner; the next one if it ended in between. Raises Refused, FolioError."""
         deadline = None
         while True:
-            client = self._met_again() if self._was_met else self._connected()
-            self._was_met = True
+            client = self._reached()
             try:
                 return ask(client)
             except OwnerGone as error:
@@ -74,7 +73,7 @@ class Session:
 
     @property
     def address(self) -> Address:
-        return (self._met_again() if self._was_met else self._connected()).address
+        return self._reached().address
 
     def wait(self, seconds: float) -> bool:
         """Let time pass; False when the owner in this process ended (raises what ended it)."""
@@ -105,14 +104,17 @@ class Session:
                 self._client = Client(address or self._become_owner())
             return self._client
 
-    def _met_again(self) -> Client:
-        """With Kafka nobody becomes the next owner by asking: somebody has to start it. Raises Nobody after a while."""
+    def _reached(self) -> Client:
+        """With Kafka nobody becomes the next owner by asking: somebody has to start it. One that was met is waited for.
+
+        Raises Nobody when there was none, or none came back in time.
+        """
         deadline, told = time.monotonic() + TIMEOUT_S, False
         while True:
             try:
-                return self._connected()
+                client = self._connected()
             except Nobody:
-                if time.monotonic() > deadline:
+                if not self._was_met or time.monotonic() > deadline:
                     raise
                 if not told:
                     ended = f"the folio process that served {self._settings.data} has ended: start it again"
@@ -122,6 +124,9 @@ class Session:
                         file=sys.stderr,
                         flush=True,
                     )
+            else:
+                self._was_met = True
+                return client
             time.sleep(AGAIN_S)
 
     def _become_owner(self) -> Address:

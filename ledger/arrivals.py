@@ -229,9 +229,8 @@ def page_text(books: Books, arrived: Arrival, text: PageText) -> None:
     if text.page_count is not None:
         row.page_count = max(row.page_count or 0, text.page_count)
     if text.name and (not row.name or (row.name_page and (text.page, text.name) < (row.name_page, row.name))):
-        is_new, row.name, row.name_page = text.name != row.name, text.name, text.page
-        if is_new:
-            row.touch(0)
+        row.name, row.name_page = text.name, text.page
+        row.touch(0)
     new = PageRow(
         source=VERIFY if text.verify else text.source.value,
         ok=int(text.status == "ok"), trusted=int(text.trusted), digest=arrived.digest,

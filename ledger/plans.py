@@ -117,9 +117,7 @@ def _plan(books: Books, known: DocRows, timings: Timings, index: Index) -> Plan 
     pages = planned_pages(books.db, row, emission.reach)
     seen = content_hash(row, pages, complete=emission.complete)
     if seen == row.emitted_hash and not emission.again and not row.pending_revision:
-        row.emitted_changes = row.shown_changes
-        if emission.complete:
-            evict(books.db, row)
+        _recognised(books.db, row)
         row.due_ms = decide(row, timings, now_ms)[1]
         row.due_ms = row.due_ms and max(row.due_ms, now_ms + AGAIN_MS)
         return None
@@ -294,9 +292,13 @@ def recognise(books: Books, known: DocRows) -> None:
         return
     pages = planned_pages(books.db, row, row.emitted_reach)
     if content_hash(row, pages, complete=bool(row.emitted_complete)) == row.emitted_hash:
-        row.emitted_changes = row.shown_changes
-        if row.emitted_complete:
-            evict(books.db, row)
+        _recognised(books.db, row)
+
+
+def _recognised(db: sqlite3.Connection, row: VersionRow) -> None:
+    row.emitted_changes = row.shown_changes
+    if row.emitted_complete:
+        evict(db, row)
 
 
 NAMED_LAST = 1 << 32
