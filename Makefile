@@ -6,6 +6,9 @@ UV     := $(VENV)/bin/uv
 STAMP  := $(VENV)/.folio-ready
 VLLM   := .venv-vllm
 VLLM_STAMP := $(VLLM)/.folio-ready
+# Compiled once here, not at every start: many containers forbid Python to keep what it compiles.
+OPTIONS := --quiet --compile-bytecode
+ROOMS   := folio ingest ocr_stage ledger chunking indexer infra console quality
 OVERRIDES := infra/deploy/vllm/overrides.txt
 PYTHON ?= python3
 # TORCH=cpu installs PyTorch's small CPU build from PyTorch's own index (1 GB instead of 6 GB).
@@ -24,9 +27,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 1; }
 	@test -x $(UV) || $(PY) -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
 	@echo "Installing what folio needs into $(VENV) (about 6 GB on Linux, most of it PyTorch) ..."
-	@if [ -n "$(TORCH)" ]; then VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --torch-backend $(TORCH) --no-verify-hashes -r requirements.lock; \
-	 else VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet requirements.lock; fi
+	@if [ -n "$(TORCH)" ]; then VIRTUAL_ENV=$(VENV) $(UV) pip install $(OPTIONS) --torch-backend $(TORCH) --no-verify-hashes -r requirements.lock; \
+	 else VIRTUAL_ENV=$(VENV) $(UV) pip sync $(OPTIONS) requirements.lock; fi
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
+	@$(PY) -m compileall -q $(ROOMS)
 	@touch $@
 
 vllm: $(VLLM_STAMP) ## make .venv-vllm: the real vLLM on the CPU, for tests/vllm
@@ -34,8 +38,8 @@ vllm: $(VLLM_STAMP) ## make .venv-vllm: the real vLLM on the CPU, for tests/vllm
 $(VLLM_STAMP): requirements-vllm.lock pyproject.toml | $(STAMP)
 	@test -x $(VLLM)/bin/python || $(UV) venv --quiet --python $(PY) $(VLLM)
 	@echo "Installing vLLM for the CPU into $(VLLM) (about 6 GB, most of it PyTorch) ..."
-	@if [ -n "$(TORCH)" ]; then VIRTUAL_ENV=$(VLLM) $(UV) pip install --quiet --torch-backend $(TORCH) --no-verify-hashes --override $(OVERRIDES) -r requirements-vllm.lock; \
-	 else VIRTUAL_ENV=$(VLLM) $(UV) pip sync --quiet requirements-vllm.lock; fi
+	@if [ -n "$(TORCH)" ]; then VIRTUAL_ENV=$(VLLM) $(UV) pip install $(OPTIONS) --torch-backend $(TORCH) --no-verify-hashes --override $(OVERRIDES) -r requirements-vllm.lock; \
+	 else VIRTUAL_ENV=$(VLLM) $(UV) pip sync $(OPTIONS) requirements-vllm.lock; fi
 	@VIRTUAL_ENV=$(VLLM) $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -81,4 +85,5 @@ wheel: setup ## build the wheel into dist/
 	@VIRTUAL_ENV=$(VENV) $(UV) build --quiet --wheel
 
 clean: ## remove what make made, and the demo's state
+	@find $(ROOMS) -name __pycache__ -prune -exec rm -rf {} +
 	@rm -rf $(VENV) $(VLLM) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .folio
