@@ -37,7 +37,7 @@ async def log_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Asy
 @asynccontextmanager
 async def kafka_log(servers: str, prefix: str, *, make: bool = True) -> AsyncIterator[KafkaLog]:
     """Its topics are made, the first time that it is opened."""
-    async with KafkaLog.open(Cluster(servers=servers, prefix=prefix, session_timeout_s=6)) as log:
+    async with KafkaLog.open(Cluster(servers=servers, prefix=prefix, session_timeout_s=2)) as log:
         if make:
             await log.apply([replace(change, partitions=PARTITIONS) for change in await log.plan()])
         yield log

@@ -62,7 +62,7 @@ class Site:
         site = {
             "FOLIO_KAFKA__SERVERS": self.servers,
             "FOLIO_KAFKA__PREFIX": self.prefix,
-            "FOLIO_KAFKA__SESSION_TIMEOUT_S": "6",
+            "FOLIO_KAFKA__SESSION_TIMEOUT_S": "2",
             "FOLIO_KAFKA__PARTITIONS": "4",
             "FOLIO_KAFKA__REPLICATION": "1",
             "FOLIO_BLOBS__URL": f"file://{self.folder}/blobs",

@@ -194,7 +194,7 @@ async def test_a_replay_that_was_killed_says_what_it_waits_for_and_its_counts_ar
     kafka: str, tmp_path: Path
 ) -> None:
     prefix, count = f"replay-{uuid.uuid4().hex[:10]}.", 44
-    more = {"FOLIO_KAFKA__SERVERS": kafka, "FOLIO_KAFKA__PREFIX": prefix, "FOLIO_KAFKA__SESSION_TIMEOUT_S": "10"}
+    more = {"FOLIO_KAFKA__SERVERS": kafka, "FOLIO_KAFKA__PREFIX": prefix, "FOLIO_KAFKA__SESSION_TIMEOUT_S": "5"}
     desk = desk_at(tmp_path, **more, FOLIO_OCR__ENGINE="scripted")
     desk.data.mkdir()
     async with kafka_log(kafka, prefix) as log:
@@ -215,7 +215,7 @@ async def test_a_replay_that_was_killed_says_what_it_waits_for_and_its_counts_ar
         resumed = await asyncio.to_thread(desk.folio, "replay", "--resume", before["id"])
         read = sum(end - first for first, end in (await log.spans(TEXTS)).values())
     assert resumed.code == 3, "what was given up is said"
-    assert "after a kill that takes up to 10 s (kafka.session_timeout_s)" in resumed.err
+    assert "after a kill that takes up to 5 s (kafka.session_timeout_s)" in resumed.err
     [done] = known(desk)
     assert (done["replayed"], done["failed"], done["appended"], done["uncounted"]) == (22, 22, count, 0)
     assert f"{done['id']} of pages: done: 22 records read again, 22 given up, 44 appended" in resumed.out

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,16 +109,18 @@ def test_add_says_that_the_broker_is_away_and_delete_ends_with_it(
 
 def _away(broker: Cluster, made: Site, folder: Path) -> None:
     broker.kill()
-    line, seconds = said_of(made, "add", text(folder, "b.md"), until="waiting, ")
-    assert "120 s at most" in line
-    assert f"Kafka at {broker.servers}: nobody answers" in line
-    assert seconds < SAID_S_MAX
-    began = time.monotonic()
-    found = made.folio("search", "barn")
-    assert found.returncode == 0, "what the index holds is here"
-    assert "the log does not answer: what was put in of late may be missing" in found.stderr
-    assert time.monotonic() - began < SAID_S_MAX
-    done = made.folio("delete", "a.md")
+    with ThreadPoolExecutor(1) as beside:  # it takes half a minute to give up
+        deleting = beside.submit(made.folio, "delete", "a.md")
+        line, seconds = said_of(made, "add", text(folder, "b.md"), until="waiting, ")
+        assert "120 s at most" in line
+        assert f"Kafka at {broker.servers}: nobody answers" in line
+        assert seconds < SAID_S_MAX
+        began = time.monotonic()
+        found = made.folio("search", "barn")
+        assert found.returncode == 0, "what the index holds is here"
+        assert "the log does not answer: what was put in of late may be missing" in found.stderr
+        assert time.monotonic() - began < SAID_S_MAX
+        assert "waiting: " in made.folio("status").stderr
+        done = deleting.result()
     assert done.returncode == 1
     assert "do the same again when the log answers" in done.stderr
-    assert "waiting: " in made.folio("status").stderr
