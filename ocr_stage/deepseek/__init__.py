@@ -10,7 +10,8 @@ Two halves that meet in three places, so that each can be read (and tested) alon
   `guard_v2.py` (stock-interface logits processors around it). `fast.py` (the arena's pages encoded ahead of the
   scheduler by `encoder.py` and `kernels.py`; `waiting.py` says which go together, `streams.py` runs them beside
   decoding, `admission.py` says when and how many join the running batch) and `patches.py` (version-checked, else stock
-  behaviour; `guard_runner.py` drives the guard) plug into that class.
+  behaviour; `guard_runner.py` drives the guard, `plain.py` is a step in which nothing but tokens comes) plug into that
+  class.
 - **in the worker's process**: `engine.py` (the model behind the port), `launch.py` (what vLLM is started with),
   `talk.py` (vLLM itself, imported when it starts), `feed.py` and `render.py` (pages drawn by child processes),
   `arena.py` (pixels in shared memory; `tickets.py` says what lies where), `asking.py` (a request's parameters, and

@@ -4,7 +4,8 @@ tickets   pages that were encoded ahead: their requests wait outside the schedul
 hold      new requests enter the running batch several at a time: one prompt in a step takes the step out of its graph;
           and only as many as the cache will hold when they have grown
 lookups   no search for pictures in requests whose prompt is done (scheduler and runner)
-once      the tokens of a request go to the front end once, with its end; repetition is looked for every 64 tokens
+once      the tokens of a request go to the front end once, with its end; repetition is looked for every 64 tokens; a
+          request that gets a token and nothing else is dealt with in a few lines of Python (`plain.py`)
 blocks    a decoding request with room in its last block needs no new one: answered at once
 collector the garbage collector looks at what came since the start, and only now and then
 guard     the n-gram guard's history stays on the device: no token is waited for
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ocr_stage.deepseek import fast
+from ocr_stage.deepseek import fast, plain
 from ocr_stage.deepseek.admission import Door, Room
 from ocr_stage.deepseek.arena import Gauge
 from ocr_stage.deepseek.fast import LOGGER, FastConfig
@@ -25,7 +26,6 @@ from ocr_stage.deepseek.tickets import Ticket
 
 VERSIONS = ("0.26.0",)
 """Versions of vLLM whose code these changes were written against and tested with."""
-REPETITION_EVERY = 64
 URGENT = -5
 COLLECT_EVERY_STEPS = 5000
 
@@ -191,45 +191,43 @@ def _none_of(runner: Any, tokens: int) -> Any:
 
 def _once(config: FastConfig) -> None:
     from vllm.v1.core.sched import utils
+    from vllm.v1.core.sched.output import CachedRequestData
     from vllm.v1.core.sched.scheduler import Scheduler
+    from vllm.v1.request import RequestStatus
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
     update, repeats = Scheduler.update_from_output, utils.check_sequence_repetition
-    kept: dict[str, list[int]] = {}
+    cached, prepare = Scheduler._make_cached_request_data, GPUModelRunner._prepare_input_ids
 
-    def update_from_output(self: Any, *args: Any, **kwargs: Any) -> Any:
-        answers = update(self, *args, **kwargs)
-        for answer in answers.values():
-            answer.outputs = finished_only(answer.outputs, kept)
-        return answers
-
-    def finish_requests(self: Any, *args: Any, **kwargs: Any) -> Any:
-        ended = finish(self, *args, **kwargs)
-        for request in ended:
-            kept.pop(request.request_id, None)
-        return ended
+    def update_from_output(self: Any, scheduled: Any, answered: Any) -> Any:
+        whole = scheduled.num_scheduled_tokens
+        others = plain.give_tokens(self, scheduled, answered, RequestStatus.RUNNING)
+        requests = {one: self.requests[one] for one in others if one in self.requests}
+        scheduled.num_scheduled_tokens = others
+        try:
+            answers = update(self, scheduled, answered)
+        finally:
+            scheduled.num_scheduled_tokens = whole
+        return plain.ended(answers, requests)
 
     def check_sequence_repetition(tokens: Any, params: Any) -> bool:
-        return len(tokens) % REPETITION_EVERY == 0 and bool(repeats(tokens, params))
+        return len(tokens) % plain.REPETITION_EVERY == 0 and bool(repeats(tokens, params))
 
-    finish = Scheduler.finish_requests
-    Scheduler.update_from_output, Scheduler.finish_requests = update_from_output, finish_requests
+    def cached_requests(self: Any, running: Any, resumed: Any, *more: Any) -> Any:
+        if resumed or self.use_pp or self.use_v2_model_runner:
+            return cached(self, running, resumed, *more)
+        return plain.cached_requests(self, running, more[-1], CachedRequestData)
+
+    def prepare_input_ids(self: Any, output: Any, count: int, total: int, ends: Any) -> None:
+        known = self.input_batch.prev_sampled_token_ids is not None
+        if not known or output.scheduled_spec_decode_tokens or self.enable_prompt_embeds:
+            prepare(self, output, count, total, ends)
+        else:
+            plain.place_tokens(self, count, total, ends)
+
+    Scheduler.update_from_output, Scheduler._make_cached_request_data = update_from_output, cached_requests
+    GPUModelRunner._prepare_input_ids = prepare_input_ids
     utils.check_sequence_repetition = check_sequence_repetition
-
-
-def finished_only(outputs: list[Any], kept: dict[str, list[int]]) -> list[Any]:
-    """Those that end, with all their tokens; `kept` holds the tokens of the others."""
-    ended = []
-    for output in outputs:
-        if output.finish_reason is None:
-            tokens = kept.get(output.request_id)
-            if tokens is None:
-                kept[output.request_id] = list(output.new_token_ids)
-            else:
-                tokens += output.new_token_ids
-            continue
-        output.new_token_ids = kept.pop(output.request_id, []) + output.new_token_ids
-        ended.append(output)
-    return ended
 
 
 def _blocks(config: FastConfig) -> None:
