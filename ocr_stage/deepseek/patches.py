@@ -191,13 +191,10 @@ def _none_of(runner: Any, tokens: int) -> Any:
 
 def _once(config: FastConfig) -> None:
     from vllm.v1.core.sched import utils
-    from vllm.v1.core.sched.output import CachedRequestData
     from vllm.v1.core.sched.scheduler import Scheduler
     from vllm.v1.request import RequestStatus
-    from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
     update, repeats = Scheduler.update_from_output, utils.check_sequence_repetition
-    cached, prepare = Scheduler._make_cached_request_data, GPUModelRunner._prepare_input_ids
 
     def update_from_output(self: Any, scheduled: Any, answered: Any) -> Any:
         whole = scheduled.num_scheduled_tokens
@@ -213,20 +210,7 @@ def _once(config: FastConfig) -> None:
     def check_sequence_repetition(tokens: Any, params: Any) -> bool:
         return len(tokens) % plain.REPETITION_EVERY == 0 and bool(repeats(tokens, params))
 
-    def cached_requests(self: Any, running: Any, resumed: Any, *more: Any) -> Any:
-        if resumed or self.use_pp or self.use_v2_model_runner:
-            return cached(self, running, resumed, *more)
-        return plain.cached_requests(self, running, more[-1], CachedRequestData)
-
-    def prepare_input_ids(self: Any, output: Any, count: int, total: int, ends: Any) -> None:
-        known = self.input_batch.prev_sampled_token_ids is not None
-        if not known or output.scheduled_spec_decode_tokens or self.enable_prompt_embeds:
-            prepare(self, output, count, total, ends)
-        else:
-            plain.place_tokens(self, count, total, ends)
-
-    Scheduler.update_from_output, Scheduler._make_cached_request_data = update_from_output, cached_requests
-    GPUModelRunner._prepare_input_ids = prepare_input_ids
+    Scheduler.update_from_output = update_from_output
     utils.check_sequence_repetition = check_sequence_repetition
 
 

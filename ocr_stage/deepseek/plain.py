@@ -1,14 +1,12 @@
 """Requests to which a step does nothing but give one token: nearly all of them, in nearly every step.
 
-vLLM finds that out for each request anew, in Python, and at 768 at once on a slow core its step then takes longer than
-the card's. What is here does the same for those alone; whatever else may happen to a request is left to vLLM.
+vLLM finds that out for each request anew, in Python, in the thread that the card waits for, and makes an output of each
+token, which nobody here wants before the end. What is here does the same for those alone; whatever else may happen to a
+request is left to vLLM.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import numpy as np
-import torch
 
 REPETITION_EVERY = 64
 """Tokens between two looks for repetition: each costs as much as the rest of a step does for a request."""
@@ -106,43 +104,3 @@ def ended(answers: Mapping[int, Any], requests: Mapping[str, Any]) -> dict[int, 
         if answer.outputs or answer.finished_requests or answer.scheduler_stats is not None:
             told[client] = answer
     return told
-
-
-def cached_requests(scheduler: Any, running: Sequence[Any], new_blocks: Mapping[str, Any], made_of: type) -> Any:
-    """What the runner is told of requests that go on: vLLM's CachedRequestData (`made_of`), none of them resumed."""
-    nothing, known = scheduler.kv_cache_manager.empty_kv_cache_blocks, scheduler.prev_step_scheduled_req_ids
-    ids = [request.request_id for request in running]
-    blocks = (new_blocks[request_id] for request_id in ids)
-    return made_of(
-        req_ids=ids,
-        resumed_req_ids=set(),
-        new_token_ids=[],
-        all_token_ids={one.request_id: one.all_token_ids.copy() for one in running if one.request_id not in known},
-        new_block_ids=[None if block is nothing else block.get_block_ids(allow_none=True) for block in blocks],
-        num_computed_tokens=[request.num_computed_tokens for request in running],
-        num_output_tokens=[len(request._output_token_ids) + request.num_output_placeholders for request in running],
-    )
-
-
-def place_tokens(runner: Any, count: int, total: int, ends: "np.ndarray[Any, Any]") -> None:
-    """Put the tokens of the step before, which only the device knows, where this step reads them.
-
-    `ends` [count]: one past the last token of each request in the step's `total`.
-    """
-    before = runner.prev_positions.np[:count]
-    rows = before[before >= 0]
-    places = ends[:count][before >= 0] - 1
-    if len(rows) < total:
-        runner.input_ids.copy_to_gpu(total)
-    if not len(rows):
-        return
-    tokens, read = runner.input_batch.prev_sampled_token_ids[:, 0], runner.input_ids.gpu
-    if places[-1] == len(rows) - 1 and (rows == places).all():
-        read[: len(rows)].copy_(tokens[: len(rows)], non_blocking=True)
-        return
-    read.scatter_(dim=0, index=_sent(places, read.device), src=tokens[_sent(rows, read.device)])
-
-
-def _sent(numbers: "np.ndarray[Any, Any]", device: torch.device) -> torch.Tensor:
-    pinned = torch.tensor(numbers, dtype=torch.int64, pin_memory=device.type == "cuda")
-    return pinned.to(device, non_blocking=True)

@@ -18,6 +18,7 @@ from folio.log import Record
 from folio.records import Page
 from folio.settings import Settings, load
 from indexer.store import Stretch
+from infra.dead import Which
 from infra.folder_blobs import FOLDER_OF_UNFINISHED
 from infra.intake import Named
 from infra.run import Owner, open_owner
@@ -116,8 +117,12 @@ async def contents(data: Path) -> dict[str, Any]:
         rows = [row async for row in shown(owner)]
         statuses = audit.documents(owner.ledger_file)
         blobs = sorted([blob.sha256 async for blob in owner.parts.blobs.list()])
+        given_up = sorted({letter.doc for letter in await owner.dead.listed(Which())})
     states = {one.document: (one.state, one.pages_ok, one.pages_failed, one.chunks, one.lacking) for one in statuses}
-    return {"chunks": sorted(rows), "states": states, "blobs": blobs, "points left over": totals.points - len(rows)}
+    left_over = totals.points - len(rows)
+    return {
+        "chunks": sorted(rows), "states": states, "blobs": blobs, "points left over": left_over, "given up": given_up
+    }  # fmt: skip
 
 
 async def shown(owner: Owner) -> AsyncIterator[tuple[str, ...]]:

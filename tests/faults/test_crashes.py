@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from folio.ids import Doc
 from tests.faults.points import bare_effects, fail_points, modules
 from tests.faults.scenario import contents
 from tests.pages import report_pdf
@@ -104,18 +105,40 @@ def test_a_crash_there_changes_nothing_in_the_end(
 
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
-def test_200_random_kills_change_nothing_in_the_end(tmp_path: Path, undisturbed: "tuple[Path, dict[str, Any]]") -> None:
+def test_200_random_kills_change_nothing_in_the_end(
+    tmp_path: Path, undisturbed: "tuple[Path, dict[str, Any]]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for what stood beside three deaths of its process, alone at last: that is given up, as a dead letter says."""
     files, expected = undisturbed
     chance = random.Random(20)
-    kills = rounds = 0
+    kills = rounds = innocents = 0
     while kills < KILLS:
         data = tmp_path / f"data-{rounds}"
         rounds += 1
         kills += kill_until_it_ends(data, files, chance, KILLS - kills)
         run_to_the_end(data, files)
-        assert asyncio.run(contents(data)) == expected, f"after {kills} kills, in round {rounds}"
+        found = asyncio.run(contents(data))
+        given_up = found["given up"]
+        innocents += len(given_up)
+        assert without(found, given_up) == without(expected, given_up), f"after {kills} kills, in round {rounds}"
+        assert found["points left over"] == 0
         shutil.rmtree(data)
-    print(f"{kills} kills in {rounds} lives: the same index every time")
+    with capsys.disabled():
+        print(
+            f"\n{kills} kills in {rounds} lives: the same index every time; {innocents} documents with a page given up"
+        )
+    assert innocents < 0.1 * kills
+
+
+def without(contents: dict[str, Any], given_up: list[Doc]) -> dict[str, Any]:
+    """Of the other documents. What a page that was given up leaves in the blob store is not looked at."""
+    if not given_up:
+        return contents
+    names = {doc.partition("/")[2] for doc in given_up}
+    return {
+        "chunks": [row for row in contents["chunks"] if row[0] not in given_up],
+        "states": {name: state for name, state in contents["states"].items() if name not in names},
+    }
 
 
 def kill_until_it_ends(data: Path, files: Path, chance: random.Random, kills_max: int) -> int:

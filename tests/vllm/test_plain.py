@@ -6,10 +6,8 @@ vLLM's own scheduler and requests, with a model that says what it is told: no st
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from vllm import SamplingParams
@@ -21,7 +19,6 @@ from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCache
 from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import Request, RequestStatus
 from vllm.v1.structured_output import StructuredOutputManager
-from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
 from ocr_stage.deepseek import patches, plain
 from ocr_stage.deepseek.fast import FastConfig
@@ -30,7 +27,6 @@ from tests.vllm.conftest import ARGUMENTS
 END, BLOCK, BLOCKS = 2, 16, 30
 """Of the cache there is so little that requests are put off."""
 LOOPS_EVERY = 5
-PATCHED = ("update_from_output", "_make_cached_request_data")
 
 
 @pytest.fixture
@@ -38,10 +34,8 @@ def once(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes the change; undone after the test."""
     from vllm.v1.core.sched import utils
 
-    for name in PATCHED:
-        monkeypatch.setattr(Scheduler, name, getattr(Scheduler, name))
+    monkeypatch.setattr(Scheduler, "update_from_output", Scheduler.update_from_output)
     monkeypatch.setattr(utils, "check_sequence_repetition", utils.check_sequence_repetition)
-    monkeypatch.setattr(GPUModelRunner, "_prepare_input_ids", GPUModelRunner._prepare_input_ids)
     return lambda: patches.PATCHES["once"](FastConfig(arena="", slots=1, slot_bytes=1))
 
 
@@ -175,37 +169,3 @@ def counting(give: Any, given: list[int]) -> Any:
         return others
 
     return counted
-
-
-@pytest.mark.parametrize("seed", range(80))
-def test_tokens_of_the_step_before_are_placed_as_vllm_places_them(seed: int) -> None:
-    """Requests that came, went, moved, or bring more than one token."""
-    chance = np.random.default_rng(seed)
-    count = int(chance.integers(1, 12))
-    moved, came, whole = chance.random(3) < 0.5
-    before = chance.permutation(16)[:count] if moved else np.arange(count)
-    before = np.where(chance.random(count) < 0.4, -1, before) if came else before
-    tokens = np.where(before < 0, chance.integers(1, 6, count), 1) if whole else np.ones(count, dtype=int)
-    ends = np.cumsum(tokens)
-
-    def runner() -> SimpleNamespace:
-        read = torch.full((100,), -5, dtype=torch.int32)
-        host = torch.arange(1000, 1100, dtype=torch.int32)
-        return SimpleNamespace(
-            prev_positions=SimpleNamespace(np=before.copy()),
-            input_ids=SimpleNamespace(gpu=read, copy_to_gpu=lambda total: read[:total].copy_(host[:total])),
-            input_batch=SimpleNamespace(
-                prev_sampled_token_ids=torch.arange(16, dtype=torch.int32)[:, None] + 500,
-                req_ids=[*map(str, range(count))],
-            ),
-            enable_prompt_embeds=False,
-            prev_num_spec_tokens=0,
-            device=torch.device("cpu"),
-            _draft_token_ids=None,
-        )
-
-    ours, stock = runner(), runner()
-    plain.place_tokens(ours, count, int(ends[-1]), ends)
-    nothing = SimpleNamespace(scheduled_spec_decode_tokens={})
-    GPUModelRunner._prepare_input_ids(stock, nothing, count, int(ends[-1]), ends)
-    assert ours.input_ids.gpu.tolist() == stock.input_ids.gpu.tolist()
