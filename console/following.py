@@ -146,7 +146,8 @@ class Following:
         for stage in stages:
             if stage["stage"] != "ocr-verify":  # what nobody waits for
                 self._lags[stage["stage"].partition("-")[0]] += stage["lag"]
-        self._progress.waits_for("; ".join(f"{one['stage']}: {one['waits_for']}" for one in stages if not one["ready"]))
+        waiting = (f"{one['stage'].partition('-')[0]}: {one['waits_for']}" for one in stages if not one["ready"])
+        self._progress.waits_for("; ".join(dict.fromkeys(waiting)))
 
     def _counts(self) -> Counts:
         """What is settled was summed up when it was: a folder may be watched for months."""

@@ -1,10 +1,13 @@
 """Which pages are encoded together and when, which rows make a page, and when waiting requests may join."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from ocr_stage.deepseek.admission import Door, Room, peak
-from ocr_stage.deepseek.patches import finished_only, fits
+from ocr_stage.deepseek.patches import fits
+from ocr_stage.deepseek.plain import ended
 from ocr_stage.deepseek.tickets import Shape, Ticket, page_rows
 from ocr_stage.deepseek.waiting import Queue, Waiting
 from ocr_stage.modes import GRIDS, canvas_tokens, tile_tokens
@@ -162,12 +165,13 @@ class Output:
 
 
 def test_tokens_are_sent_once_with_the_end():
-    kept = {}
-    assert finished_only([Output("a", [1]), Output("b", [9])], kept) == []
-    assert finished_only([Output("a", [2, 3])], kept) == []
-    (ended,) = finished_only([Output("a", [4], "stop"), Output("b", [8])], kept)
-    assert ended.new_token_ids == [1, 2, 3, 4]
-    assert kept == {"b": [9, 8]}
+    def answer(*outputs):
+        return SimpleNamespace(outputs=list(outputs), finished_requests=None, scheduler_stats=None)
+
+    requests = {name: SimpleNamespace(_output_token_ids=[1, 2, 3, 4]) for name in "ab"}
+    assert ended({0: answer(Output("a", [1]), Output("b", [9]))}, requests) == {}, "nobody is told of nothing"
+    told = ended({0: answer(Output("a", [4], "stop"), Output("b", [8])), 1: answer(Output("b", [8]))}, requests)
+    assert {client: [one.new_token_ids for one in of.outputs] for client, of in told.items()} == {0: [[1, 2, 3, 4]]}
 
 
 @pytest.mark.parametrize(
