@@ -68,37 +68,47 @@ def plain_errors(cluster: Cluster, doing: str) -> Iterator[None]:
 def translated(error: errors.KafkaError, cluster: Cluster, doing: str) -> FolioError:
     """One sentence: what happened, whose problem it is, what to do."""
     what = _cause_of(error)
-    who = f"user {cluster.username!r}" if cluster.username else "this client"
-    if isinstance(error, errors.IllegalSaslStateError | errors.UnsupportedSaslMechanismError):
-        return SettingsError(
-            f"Kafka at {cluster.servers} does not speak {cluster.security_protocol} there: check "
-            f"kafka.security_protocol, the port in kafka.servers and kafka.sasl_mechanism ({what})"
-        )
-    if isinstance(error, errors.SaslAuthenticationFailedError):
-        return SettingsError(
-            f"Kafka at {cluster.servers} refuses {who}: check kafka.username, kafka.password and "
-            f"kafka.sasl_mechanism ({what})"
-        )
-    if "CERTIFICATE_VERIFY_FAILED" in what:
-        return SettingsError(
-            f"the certificate of Kafka at {cluster.servers} is not to be trusted: kafka.cafile must name who signed "
-            f"it, kafka.servers the host that it was made for ({what})"
-        )
-    if "ALERT" in what.upper():
-        return SettingsError(
-            f"Kafka at {cluster.servers} does not accept our certificate: check kafka.certfile, kafka.keyfile ({what})"
-        )
-    if isinstance(error, errors.AuthorizationError):
-        return SettingsError(f"{doing}: {who} may not: {what}. An ACL is missing: docs/kafka.md lists them by role")
+    if wrong := _wrong_setting(error, cluster, doing, what):
+        return SettingsError(wrong)
     if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
         return Permanent(Cause.TOO_LARGE, f"{doing}: {what}")
     if isinstance(error, errors.UnknownTopicOrPartitionError):
-        return Transient(
-            Cause.LOG_DOWN, f"{doing}: a topic is missing (folio topics apply --yes makes it) or {who} may not see it"
-        )
+        missing = f"a topic is missing (folio topics apply --yes makes it) or {_who(cluster)} may not see it"
+        return Transient(Cause.LOG_DOWN, f"{doing}: {missing}")
     if "UNEXPECTED_EOF" in what:  # a broker that goes away does the same, so it is asked again
         what = f"it ends the TLS handshake; if it always does: check kafka.security_protocol ({what})"
     return Transient(Cause.LOG_DOWN, f"Kafka at {cluster.servers}, {doing}: {what}")
+
+
+def _wrong_setting(error: errors.KafkaError, cluster: Cluster, doing: str, what: str) -> str:
+    """Which setting keeps us out, and how to mend it; empty when none does."""
+    at, who = f"Kafka at {cluster.servers}", _who(cluster)
+    if isinstance(error, errors.IllegalSaslStateError | errors.UnsupportedSaslMechanismError):
+        return (
+            f"{at} does not speak {cluster.security_protocol} there: check "
+            f"kafka.security_protocol, the port in kafka.servers and kafka.sasl_mechanism ({what})"
+        )
+    if isinstance(error, errors.SaslAuthenticationFailedError):
+        return f"{at} refuses {who}: check kafka.username, kafka.password and kafka.sasl_mechanism ({what})"
+    if "CERTIFICATE_VERIFY_FAILED" in what:
+        return (
+            f"the certificate of {at} is not to be trusted: kafka.cafile must name who signed "
+            f"it, kafka.servers the host that it was made for ({what})"
+        )
+    if "ALERT" in what.upper():
+        return f"{at} does not accept our certificate: check kafka.certfile, kafka.keyfile ({what})"
+    if isinstance(error, errors.AuthorizationError):
+        return f"{doing}: {who} may not: {what}. An ACL is missing: docs/kafka.md lists them by role"
+    if isinstance(error, errors.InvalidSessionTimeoutError):
+        return (
+            f"{at} does not allow kafka.session_timeout_s = {cluster.session_timeout_s:g}: give a time from its "
+            "group.min.session.timeout.ms (6 s by default) to its group.max.session.timeout.ms (30 minutes by default)"
+        )
+    return ""
+
+
+def _who(cluster: Cluster) -> str:
+    return f"user {cluster.username!r}" if cluster.username else "this client"
 
 
 def _cause_of(error: BaseException) -> str:

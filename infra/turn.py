@@ -39,6 +39,7 @@ class Turn:
         self._held_s = -TRUE_FOR_S
         self._away = False
         self._was_ours = False
+        self._refused: SettingsError | None = None
         self._next: dict[Lease, Offset] = {}
         """What the group reads next, by lease; what another member read before is told by the log."""
 
@@ -48,6 +49,9 @@ class Turn:
             try:
                 async with self._log.reader((DEAD,), self._group) as self._reader:
                     await self._stay(self._reader, stop)
+            except SettingsError as error:
+                self._refused = error
+                raise
             except Gone:  # retention went past where we stood: there is nothing here that we need
                 self._reader = None
                 await self._pass_gap()
@@ -91,9 +95,14 @@ class Turn:
                 await asyncio.wait_for(stop.wait(), LOOK_S)
 
     async def comes_within(self, seconds: float, *, otherwise: str) -> bool:
-        """Wait in line, for so long at most; says so when it is not at once, and what is true if it never comes."""
+        """Wait in line, for so long at most; says so when it is not at once, and what is true if it never comes.
+
+        Raises SettingsError when the log refuses us.
+        """
         began_s, told = time.monotonic(), False
         while not await self.is_ours():  # a group that forms gives a lease and takes it once more
+            if self._refused is not None:
+                raise self._refused
             waited_s = time.monotonic() - began_s
             if waited_s > seconds:
                 return False

@@ -97,6 +97,19 @@ def test_add_outlives_the_process_that_it_talks_to(kafka: str, tmp_path: Path) -
         assert "a.md: searchable" in said
 
 
+@pytest.mark.parametrize("role", ["ocr", "ledger", "index"])
+def test_a_session_that_the_brokers_do_not_allow_is_refused_with_the_setting(
+    kafka: str, tmp_path: Path, role: str
+) -> None:
+    with site(kafka, tmp_path, FOLIO_KAFKA__SESSION_TIMEOUT_S="3600") as made:
+        refused = made.start(role, wait=False)
+        began = time.monotonic()
+        assert refused.popen.wait(60) == 2, refused.said
+        assert time.monotonic() - began < SAID_S_MAX
+        assert "does not allow kafka.session_timeout_s = 3600" in refused.said[-1]
+        assert "group.max.session.timeout.ms" in refused.said[-1]
+
+
 @pytest.mark.kafka
 def test_add_says_that_the_broker_is_away_and_delete_ends_with_it(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
