@@ -186,7 +186,7 @@ def put(session: Session, file: File, reading: Reading) -> Result:
 def file_at(path: Path, document: str | None = None, problem: str = "") -> File:
     """A name that is not UTF-8 must still be printable."""
     name = os.fsencode(path.name).decode(errors="replace")
-    return File(path, name, document, path.resolve().as_uri(), problem)
+    return File(path, name, document, Path(os.path.realpath(path)).as_uri(), problem)
 
 
 def _gaps(gaps: dict[int, str]) -> str:
@@ -239,5 +239,6 @@ def _under(path: Path, document: str | None, include: Sequence[str], exclude: Se
             )
         return found + troubles
     if not path.is_file():
-        raise typer.BadParameter(f"{path}: there is no such file or folder")
+        what = "this is no ordinary file" if path.exists() else "there is no such file or folder"
+        raise typer.BadParameter(f"{path}: {what}")
     return [file_at(path, document)]

@@ -24,6 +24,7 @@ from console.options import (
 from console.shown import shown, tell
 from folio import __version__
 from folio.errors import FolioError, SettingsError
+from infra.places import PRIVATE
 
 COMMANDS = (cli_adding.add, cli_adding.watch, cli_reading.search, cli_dead.dead_list, cli_replay.replay)
 """Importing their modules has registered them; status and the rest follow here."""
@@ -232,6 +233,7 @@ def demo(
     from console.serving import hold
     from console.session import open_session
 
+    os.umask(PRIVATE)
     settings = settings_of(data)
     with open_session(settings, port=settings.server.port) as session:
         answers = run_demo(session, settings, talk=not as_json)

@@ -68,6 +68,8 @@ def search(
     settings = settings_of(data)
     if not 0 < len(question.strip()) <= QUESTION_CHARS_MAX:
         raise typer.BadParameter(f"the question is empty, or longer than {QUESTION_CHARS_MAX:,} characters")
+    if any("\ud800" <= letter <= "\udfff" for letter in question):  # what a terminal gives for other bytes
+        raise typer.BadParameter("the question is no UTF-8")
     if mode not in MODES:
         raise typer.BadParameter(f"--mode {mode!r}: one of {', '.join(MODES)} is wanted")
     now, (first, last) = datetime.now(UTC), span_of(page)

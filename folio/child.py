@@ -252,11 +252,14 @@ def cores() -> int:
 
 
 def spawn(way: str, factory: str, environment: Mapping[str, str]) -> "tuple[subprocess.Popen[bytes], socket.socket]":
-    """Start `python -m folio.inside WAY FACTORY` with a socket to us as its only door."""
+    """Start `python -m folio.inside WAY FACTORY` with a socket to us as its only door.
+
+    -P: else Python looks for modules in the current folder first, where somebody's documents and scripts lie.
+    """
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "folio.inside", way, factory, str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, "-P", "-m", "folio.inside", way, factory, str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=dict(environment),

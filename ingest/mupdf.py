@@ -1,7 +1,9 @@
 """PDF engine 1, PyMuPDF (AGPL or commercial): the only module that imports it; runs in the sandbox child only."""
 
+import base64
 import sys
 import tempfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,11 @@ _FLAGS = (
 )
 _TEXT, _VECTOR = 0, 3
 _UNREADABLE = ("zlib error", "read error", "syntax error")
+_SUSPECT = (*_UNREADABLE, "premature end of data")
+_LOST, _BROKEN_OFF, _CHECKSUM = "read error", "premature end of data in flate", "incorrect data check"
+_NO_PICTURE = "jpeg error"
+_ZLIB_HEADER_BYTES = 2
+_UNPACKED_AT_ONCE = 1 << 20
 _PACKED_BLANK_MAX = 24
 """What the packing of no bytes may come to."""
 _DRAWN_UNTIL_SHRUNK = 16
@@ -51,6 +58,7 @@ class MuPdf:
             raise Permanent(Cause.CORRUPT, "The file says that it is a PDF but cannot be opened as one.")
         self.page_count: int = self._file.page_count
         self._drawn = 0
+        self.lost_picture = False
         self._ahead = Ahead(self._read, self.page_count)
         self._outline: dict[int, list[tuple[int, str]]] | None = None
 
@@ -61,7 +69,7 @@ class MuPdf:
     def _read(self, page: int) -> Sheet:
         """One pass for text and drawings: get_drawings would be a second."""
         opened = self._file[page - 1]
-        pymupdf.TOOLS.reset_mupdf_warnings()
+        _listen()
         size = opened.rect
         sheet = Sheet(width=size.width, height=size.height)
         turn = Turn(opened.rotation_matrix if opened.rotation else None)
@@ -78,8 +86,11 @@ class MuPdf:
                 else:
                     sheet.draw(box, block["color"], stroked=block["stroked"], bent=not block["isrect"])
         _add_pictures(sheet, opened.get_bboxlog(), turn)
-        if not sheet.inked:
-            self._refuse_broken(opened, pymupdf.TOOLS.mupdf_warnings())
+        complaint = pymupdf.TOOLS.mupdf_warnings()
+        if not sheet.inked or any(word in complaint for word in _SUSPECT):
+            sheet.damaged = self._is_damaged(opened, complaint)
+        if not sheet.inked and not sheet.damaged:
+            self._refuse_unreadable(opened, complaint)
         link = opened.load_links()
         while link is not None and len(sheet.links) < LINKS_MAX:
             if link.uri:
@@ -88,13 +99,25 @@ class MuPdf:
         sheet.outline = self._bookmarks().get(page, [])
         return sheet
 
-    def _refuse_broken(self, opened: Any, complaint: str) -> None:
+    def _is_damaged(self, opened: Any, complaint: str) -> bool:
+        """Whether bytes of its content are gone, or others than were written. Some writers get the checksum wrong."""
+        for at in opened.get_contents():
+            _listen()
+            found, packed = self._file.xref_stream(at), self._file.xref_stream_raw(at)
+            said = pymupdf.TOOLS.mupdf_warnings()
+            if (not found and len(packed or b"") > _PACKED_BLANK_MAX) or _LOST in said:
+                return True
+            if _CHECKSUM in said and "syntax error" in complaint:
+                return True
+            if _BROKEN_OFF in said and not _is_whole(self._file, at):
+                return True
+        return False
+
+    def _refuse_unreadable(self, opened: Any, complaint: str) -> None:
         """The engine gives a page that it cannot read as one on which nothing is painted."""
         if not self._file.xref_object(opened.xref).lstrip().startswith("<<"):
             raise Permanent(Cause.CORRUPT, "The page cannot be read: its object is no page.")
-        contents = [(self._file.xref_stream(at), self._file.xref_stream_raw(at)) for at in opened.get_contents()]
-        lost = any(not found and len(packed or b"") > _PACKED_BLANK_MAX for found, packed in contents)
-        if lost or any(word in complaint for word in _UNREADABLE):
+        if any(word in complaint for word in _UNREADABLE):
             raise Permanent(Cause.CORRUPT, "The page cannot be read: its content is damaged.")
 
     def _bookmarks(self) -> dict[int, list[tuple[int, str]]]:
@@ -109,14 +132,40 @@ class MuPdf:
     def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]:
         """One page as JPEG. The scale follows from the edge, so no page size makes it large."""
         opened = self._file[page - 1]
+        _listen()
         size = opened.rect
         scale = edge / max(size.width, size.height, 1.0)
         drawn = opened.get_pixmap(matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=False)
         picture = Image.frombuffer("RGB", (drawn.width, drawn.height), drawn.samples_mv)
+        self.lost_picture = _NO_PICTURE in pymupdf.TOOLS.mupdf_warnings()
         self._drawn += 1
         if self._drawn % _DRAWN_UNTIL_SHRUNK == 0:
             pymupdf.TOOLS.store_shrink(100)
         return to_jpeg(picture, edge=edge, quality=quality)
+
+
+def _listen() -> None:
+    """From here on the engine's warnings are ours. One that repeats the last would only be counted."""
+    pymupdf.mupdf.fz_warn("folio listens")
+    pymupdf.TOOLS.reset_mupdf_warnings()
+
+
+def _is_whole(file: Any, at: int) -> bool:
+    """Whether the last block of a packed stream ends; the checksum after it may be missing. Of other filters: True."""
+    packed, filters = file.xref_stream_raw(at) or b"", file.xref_get_key(at, "Filter")[1].strip("[] ")
+    try:
+        if filters == "/ASCII85Decode/FlateDecode":
+            packed = base64.a85decode(packed.removesuffix(b"~>"), ignorechars=b" \t\n\r\v\0")
+        elif filters != "/FlateDecode":
+            return True
+        inflating = zlib.decompressobj(-zlib.MAX_WBITS)
+        rest = packed[_ZLIB_HEADER_BYTES:]
+        while rest and not inflating.eof:
+            inflating.decompress(rest, _UNPACKED_AT_ONCE)
+            rest = inflating.unconsumed_tail
+    except (ValueError, zlib.error):
+        return False
+    return inflating.eof
 
 
 class MuPdfRenderer(Renderer):

@@ -43,6 +43,8 @@ class ReadPage:
     detail: str = ""
     engine: str = ""
     flags: tuple[str, ...] = ()
+    damaged: bool = False
+    """It failed because bytes of it are not those that were written: no other engine can read it whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Frame(BaseModel):
     blocks: list[Block] = Field(default=[], max_length=BLOCKS_MAX, strict=False)
     trusted: bool = False
     hidden_text: bool = False
+    damaged: bool = False
     image: bytes | None = Field(default=None, max_length=IMAGE_BYTES_MAX)
     width: int = Field(default=0, ge=0)
     height: int = Field(default=0, ge=0)
@@ -170,6 +173,7 @@ class OpenFile:
             detail=read.detail,
             engine=self._read_by,
             flags=(HIDDEN_TEXT,) if read.hidden_text else (),
+            damaged=read.damaged,
         )
 
 

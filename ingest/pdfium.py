@@ -30,6 +30,8 @@ class Pdfium:
     """An open PDF."""
 
     name = "pypdfium2"
+    lost_picture = False
+    """It does not say."""
 
     def __init__(self, path: Path, password: str = "") -> None:
         self._path = path

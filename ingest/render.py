@@ -34,6 +34,11 @@ class Pdf(Protocol):
 
     @property
     def page_count(self) -> int: ...
+    @property
+    def lost_picture(self) -> bool:
+        """Of the page that was drawn last a picture is missing, for it cannot be decoded."""
+        ...
+
     def sheet(self, page: int, last: int | None = None) -> Sheet: ...
     def picture(self, page: int, *, edge: int, quality: int) -> tuple[bytes, int, int]: ...
 
@@ -98,9 +103,14 @@ class Renderer:
             if self._text is not None:
                 return frame | self._text.frame(page)
             if self._pdf is not None:
-                frame |= layer.read(self._pdf.sheet(page, last)).frame()
+                sheet = self._pdf.sheet(page, last)
+                frame |= layer.read(sheet).frame()
+                if sheet.damaged:
+                    return frame | _damaged("Part of the page's content is damaged; its text may break off anywhere.")
             if verified or not frame.get("trusted"):
                 frame["image"], frame["width"], frame["height"] = self._drawn(page)
+                if self._pdf is not None and self._pdf.lost_picture and not frame.get("trusted"):
+                    return {"page": page} | _damaged("A picture of the page is damaged: it cannot be decoded.")
         except Exception as error:
             failure = _permanent(error, "The page cannot be read")
             return {"page": page, "cause": failure.cause.value, "detail": failure.detail}
@@ -120,6 +130,10 @@ class Renderer:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
             draw_marks(picture, marks)
             return to_jpeg(cut(picture, crop), edge=self._limits.edge_pixels, quality=self._limits.jpeg_quality)[0]
+
+
+def _damaged(detail: str) -> Frame:
+    return {"trusted": False, "cause": Cause.CORRUPT.value, "detail": detail, "damaged": True}
 
 
 def _lasts(numbers: Sequence[int]) -> list[int]:

@@ -196,13 +196,15 @@ class Sandbox:
     async def _second_try(self, document: "_Document", failed: ReadPage) -> ReadPage:
         """The other engine, in a fresh child, for this page alone; else the page stays failed as it was."""
         other, clock = self._other(document.engine, document.what), document.clock
-        if other is None or clock.left <= 0:
+        if other is None or clock.left <= 0 or failed.markdown:
             return failed
         file: OpenFile | None = None
         try:
             file = await self._start(other, document.what, clock)
             async with aclosing(file.pages([failed.page], verify=document.verified, clock=clock)) as reads:
                 read = await anext(reads)
+            if failed.damaged:  # what it finds is what is left
+                return replace(failed, markdown=read.markdown, blocks=read.blocks)
             blank = read.trusted and not read.markdown  # no rescue of a page that has something on it
             return failed if read.cause or blank else replace(read, page_count=failed.page_count)
         except Permanent:

@@ -47,6 +47,7 @@ class Sheet:
 
     `bent`: which fills are of no rectangle, so that their box may hold bare paper.
     `curves` are stroked paths that bend or slant: parts of a drawing, never of a table; `frames` drawn rectangles.
+    `damaged`: part of the page's content cannot be unpacked, so that what is here may break off anywhere.
     `links` are boxes with their addresses, `outline` the bookmarks that point here: level and title. `following`
     reads the next page, if any.
     """
@@ -62,6 +63,7 @@ class Sheet:
     frames: list[Rect] = field(default_factory=list)
     unmapped: int = 0
     inked: bool = False
+    damaged: bool = False
     links: list[tuple[Rect, str]] = field(default_factory=list)
     outline: list[tuple[int, str]] = field(default_factory=list)
     following: Callable[[], "Sheet | None"] = field(default=lambda: None, repr=False)

@@ -1,0 +1,97 @@
+"""PDFs whose bytes are not those that were written: what is missing is said, what is merely sloppy is read."""
+
+import base64
+import io
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from folio.errors import Cause
+from ingest.limits import Limits
+from ingest.opened import ReadPage
+from ingest.sandbox import Sandbox
+from tests import hostile_files as make
+
+LINES = [f"Sheet {number}: the harbour pump ran for {number * 37} hours." for number in range(40)]
+CONTENT = "BT /F1 12 Tf 72 800 Td " + " ".join(f"0 -16 Td ({line}) Tj" for line in LINES) + " ET"
+PACKED = zlib.compress(CONTENT.encode())
+HALF = len(PACKED) // 2
+
+
+def page(path: Path, packed: bytes, filters: bytes = b"/FlateDecode") -> Path:
+    return make.raw_pdf(
+        path,
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Filter%s/Length %d>>stream\n%s\nendstream" % (filters, len(packed), packed),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    )
+
+
+async def read(path: Path) -> ReadPage:
+    sandbox = Sandbox(Limits())
+    try:
+        (only,) = [one async for one in sandbox.pages(path)]
+    finally:
+        await sandbox.close()
+    return only
+
+
+@pytest.mark.parametrize(
+    "sloppy",
+    [PACKED, PACKED[:-4], PACKED[:-4] + b"\0\0\0\0", PACKED + b"\n\n"],
+    ids=["whole", "no checksum", "a wrong checksum", "more than the stream"],
+)
+async def test_what_some_writers_do_is_read(tmp_path: Path, sloppy: bytes) -> None:
+    found = await read(page(tmp_path / "a.pdf", sloppy))
+    assert (found.trusted, found.cause) == (True, None)
+    assert all(line in found.markdown for line in (LINES[0], LINES[-1]))
+
+
+@pytest.mark.parametrize(
+    ("packed", "filters"),
+    [
+        (PACKED[:HALF], b"/FlateDecode"),
+        (PACKED[:HALF] + bytes(40) + PACKED[HALF + 40 :], b"/FlateDecode"),
+        (bytes(len(PACKED)), b"/FlateDecode"),
+        (base64.a85encode(PACKED[:HALF]) + b"~>", b"[/ASCII85Decode/FlateDecode]"),
+    ],
+    ids=["half of it", "zeros in the middle", "nothing but zeros", "half of it as text"],
+)
+async def test_content_that_is_gone_fails_the_page_and_what_is_left_is_kept(
+    tmp_path: Path, packed: bytes, filters: bytes
+) -> None:
+    found = await read(page(tmp_path / "a.pdf", packed, filters))
+    assert (found.trusted, found.cause) == (False, Cause.CORRUPT)
+    assert LINES[-1] not in found.markdown
+    assert "damaged" in found.detail
+    if packed[:HALF] == PACKED[:HALF]:
+        assert LINES[0] in found.markdown or not found.markdown
+
+
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [(lambda jpeg: jpeg, None), (lambda jpeg: bytes(700) + jpeg[700:], Cause.CORRUPT)],
+    ids=["whole", "without a beginning"],
+)
+async def test_a_scan_that_cannot_be_decoded_is_a_failed_page_and_no_blank_one(
+    tmp_path: Path, damage: Callable[[bytes], bytes], cause: Cause | None
+) -> None:
+    kept = io.BytesIO()
+    Image.effect_noise((600, 800), 80).save(kept, "JPEG")
+    jpeg = damage(kept.getvalue())
+    file = make.raw_pdf(
+        tmp_path / "a.pdf",
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</XObject<</I 5 0 R>>>>>>",
+        b"<</Length 27>>stream\nq 595 0 0 842 0 0 cm /I Do Q\nendstream",
+        b"<</Type/XObject/Subtype/Image/Width 600/Height 800/ColorSpace/DeviceGray/BitsPerComponent 8/Filter/DCTDecode"
+        b"/Length %d>>stream\n%s\nendstream" % (len(jpeg), jpeg),
+    )
+    found = await read(file)
+    assert (found.cause, found.image is None) == (cause, cause is not None)
