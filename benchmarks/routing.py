@@ -44,6 +44,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="the features, an object a line")
     asked = parser.parse_args()
     if asked.fit:
+        if not asked.fit.is_file():
+            sys.exit(f"{asked.fit}: there is no such file")
         return fit(asked.fit, asked.output)
     return show(Router.read(asked.table) if asked.table else Router(), as_json=asked.json)
 

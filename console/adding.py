@@ -179,6 +179,8 @@ def put(session: Session, file: File, reading: Reading) -> Result:
     except Refused as error:
         return nothing | {"cause": error.cause, "detail": str(error).removeprefix(f"{error.cause}: ")}
     except OSError as error:
+        if error.filename and os.fspath(error.filename) != str(file.path):  # of the data folder: no file is to blame
+            raise
         return nothing | {"cause": "unreadable", "detail": error.strerror or str(error)}
     return done | NOTHING | {"state": "unchanged" if done["outcome"] == "unchanged" else "queued"}
 
