@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from console.numbers import count
 from console.pace import Counts, Pace, duration
 from console.shown import legible, shown, tell
 
@@ -139,7 +140,7 @@ def headline(counts: Counts, pace: Pace, to_come: int) -> Iterator[str]:
 
 
 def to_embed(counts: Counts) -> str:
-    return f"found by words; {counts.lacking:,} chunks to embed for meaning"
+    return f"found by words; {count(counts.lacking, 'chunk')} to embed for meaning"
 
 
 def current(active: Sequence[Mapping[str, Any]]) -> Iterator[str]:

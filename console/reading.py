@@ -1,5 +1,6 @@
 """`folio page` and `folio open`: a page, its picture with boxes on it, and the passages of the last search."""
 
+import errno
 import json
 import os
 import shutil
@@ -115,6 +116,8 @@ def put_picture(place: Path, jpeg: bytes) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """All of it or nothing: beside its place first, then renamed. Raises OSError."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder, a file is wanted", str(path))
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # private to this user
     try:
         with os.fdopen(handle, "wb") as file:

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,8 @@ OCR_RUNGS = Counter(
 )
 
 LINE_EVERY_S = 5.0
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that move a cursor, set a colour, ring a bell or turn the line round."""
 
 
 def configure(*, level: str = "INFO", json: bool = False) -> None:
@@ -45,10 +48,16 @@ def configure(*, level: str = "INFO", json: bool = False) -> None:
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False, key="at"),
             structlog.processors.format_exc_info,
             renderer,
+            _steers_no_terminal,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+
+
+def _steers_no_terminal(logger: Any, method: str, line: Any) -> str:
+    """Values may be a stranger's."""
+    return STEERING.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
 def _import_without_rich() -> None:

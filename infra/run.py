@@ -158,7 +158,8 @@ class Owner(Worker):
         elif self._behind:
             notes.append(f"what was just read is not all in the index yet (waiting: {self._behind:,}): ask again")
         if self._lacking:
-            notes.append(f"{self._lacking:,} chunks are found by their words only until they are embedded")
+            chunks = "1 chunk is" if self._lacking == 1 else f"{self._lacking:,} chunks are"
+            notes.append(f"{chunks} found by words only until embedded")
         return "; ".join(note for note in notes if note)
 
     async def page(self, document: str, page: int) -> PageText:
@@ -219,7 +220,7 @@ def _why_no_document(status: audit.DocumentStatus | None) -> str:
         return f"it is {status.state}: ask again when it has been read"
     if status.state == "deleted":
         return "it was deleted: folio add puts it in again"
-    why = status.detail or status.sentence
+    why = (status.detail or status.sentence).rstrip(".")
     return f"it is {status.state}{f': {why}' if why else ''}: add it again when that is mended"
 
 
