@@ -103,17 +103,23 @@ class Renderer:
             if self._text is not None:
                 return frame | self._text.frame(page)
             if self._pdf is not None:
-                sheet = self._pdf.sheet(page, last)
-                frame |= layer.read(sheet).frame()
-                if sheet.damaged:
-                    return frame | _damaged("Part of the page's content is damaged; its text may break off anywhere.")
-            if verified or not frame.get("trusted"):
-                frame["image"], frame["width"], frame["height"] = self._drawn(page)
-                if self._pdf is not None and self._pdf.lost_picture and not frame.get("trusted"):
-                    return {"page": page} | _damaged("A picture of the page is damaged: it cannot be decoded.")
+                return self._pdf_page(self._pdf, layer, page, last, verified=verified)
+            frame["image"], frame["width"], frame["height"] = self._drawn(page)
         except Exception as error:
             failure = _permanent(error, "The page cannot be read")
             return {"page": page, "cause": failure.cause.value, "detail": failure.detail}
+        return frame
+
+    def _pdf_page(self, pdf: Pdf, layer: TextLayer, page: int, last: int, *, verified: bool) -> Frame:
+        """A page whose content is damaged is what it says as far as it goes; one with a picture is left to OCR."""
+        sheet = pdf.sheet(page, last)
+        frame = {"page": page} | layer.read(sheet).frame()
+        if sheet.damaged and (frame["trusted"] or not sheet.pictures):
+            return frame | _damaged("Part of the page's content is damaged; its text may break off anywhere.")
+        if verified or not frame["trusted"]:
+            frame["image"], frame["width"], frame["height"] = self._drawn(page)
+            if pdf.lost_picture and not frame["trusted"] and len(sheet.pictures) == 1:
+                return {"page": page} | _damaged("The picture of the page is damaged: it cannot be decoded.")
         return frame
 
     def _drawn(self, page: int, scale: float = 1.0) -> tuple[bytes, int, int]:

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import msgpack
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from folio.child import Child, ChildDied, ChildTimeout, Remote, RemoteError, Zygote, connect
 from folio.errors import Cause, Permanent, Transient
 
-WORKER = "tests.unit.test_folio_child:Worker"  # by its name, so that the child imports it: it starts in the same folder
+WORKER = "tests.unit.test_folio_child:Worker"  # by its name, so that the child imports it
 
 
 class Worker:
@@ -59,6 +60,19 @@ async def child() -> AsyncIterator[Child]:
     child = Child(WORKER, {"greeting": "good day"})
     yield child
     await child.close()
+
+
+async def test_a_child_imports_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents lie there, and somebody's scripts."""
+    for name in ("asyncio", "msgpack", "struct", "tests", "folio"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    one = Child(WORKER, {"greeting": "hello"})
+    try:
+        assert await one.call("greet", "folder") == "hello, folder"
+    finally:
+        await one.close()
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.fixture
