@@ -1,6 +1,7 @@
 """Questions that anyone may ask the ledger, read-only, whether its owner runs or not: what became of my document?"""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,6 +20,8 @@ State = Literal["queued", "reading", "indexing", "searchable", "searchable with 
 Row = dict[str, Any]
 
 
+FREE_BYTES_MIN = 1 << 20
+"""Below it a read-only question may fail too: SQLite makes shared memory beside the file."""
 VALUES_MAX = 500
 """Documents asked for in one statement."""
 UNSETTLED: frozenset[State] = frozenset({"queued", "reading", "indexing"})
@@ -230,7 +233,10 @@ def opened(path: Path) -> Iterator[sqlite3.Connection | None]:
                 raise FolioError(f"{path}: a ledger of another schema; run the folio that wrote it, or rebuild it")
             yield db
     except sqlite3.DatabaseError as error:
-        raise FolioError(f"{path}: the ledger cannot be read ({error})") from error
+        full = shutil.disk_usage(path.parent).free < FREE_BYTES_MIN  # SQLite calls it an I/O error
+        raise FolioError(
+            f"{path}: the ledger cannot be read ({'the disk is full: make space' if full else error})"
+        ) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

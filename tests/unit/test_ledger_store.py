@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -423,3 +424,13 @@ async def test_a_log_that_is_away_is_said_once_and_that_it_is_back(
         await world.ledger.run(stop)
     assert [line["event"] for line in said] == ["waiting", "goes on"]
     assert len(world.emitted()) == 1
+
+
+@pytest.mark.parametrize(("free", "why"), [(1 << 30, "not a database"), (4096, "the disk is full: make space")])
+def test_a_ledger_that_cannot_be_read_says_why(
+    free: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(b"no ledger" * 1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(FolioError, match=why):
+        audit.documents(tmp_path / "ledger.sqlite")
