@@ -23,7 +23,8 @@ from console.options import (
     say,
     settings_of,
 )
-from console.shown import legible, tell
+from console.shown import tell
+from folio.legible import legible
 from infra.places import PRIVATE
 
 TRIES_MAX = 3

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from console.numbers import count
 from console.pace import Counts, Pace, duration
-from console.shown import legible, shown, tell
+from console.shown import shown, tell
+from folio.legible import legible
 
 LINE_EVERY_S = 5.0
 REDRAWN_EVERY_S = 0.2

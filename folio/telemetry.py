@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import re
 import sys
 import threading
 import time
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from folio.legible import legible
 
 ENTRIES = Counter("folio_stage_entries_total", "Entries that a stage finished", ["stage", "outcome"])
 OUTPUTS = Counter("folio_stage_outputs_total", "Records that a stage appended", ["stage", "topic"])
@@ -28,8 +29,6 @@ OCR_RUNGS = Counter(
 )
 
 LINE_EVERY_S = 5.0
-STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Characters that move a cursor, set a colour, ring a bell or turn the line round."""
 
 
 def configure(*, level: str = "INFO", json: bool = False) -> None:
@@ -57,7 +56,7 @@ def configure(*, level: str = "INFO", json: bool = False) -> None:
 
 def _steers_no_terminal(logger: Any, method: str, line: Any) -> str:
     """Values may be a stranger's."""
-    return STEERING.sub(lambda found: ascii(found[0])[1:-1], line)
+    return legible(line)
 
 
 def _import_without_rich() -> None:

@@ -34,9 +34,11 @@ _FLAGS = (
 )
 _TEXT, _VECTOR = 0, 3
 _UNREADABLE = ("zlib error", "read error", "syntax error")
-_SUSPECT = (*_UNREADABLE, "premature end of data")
-_LOST, _BROKEN_OFF, _CHECKSUM = "read error", "premature end of data in flate", "incorrect data check"
+_BROKEN_OFF, _LOST, _CHECKSUM = "premature end of data", "read error", "incorrect data check"
+"""Of a packed stream: it ends before its last block (or without a checksum); nothing behind some point unpacks; it
+unpacks to other bytes than its checksum says."""
 _NO_PICTURE = "jpeg error"
+"""A JPEG that is not painted at all."""
 _ZLIB_HEADER_BYTES = 2
 _UNPACKED_AT_ONCE = 1 << 20
 _PACKED_BLANK_MAX = 24
@@ -87,7 +89,7 @@ class MuPdf:
                     sheet.draw(box, block["color"], stroked=block["stroked"], bent=not block["isrect"])
         _add_pictures(sheet, opened.get_bboxlog(), turn)
         complaint = pymupdf.TOOLS.mupdf_warnings()
-        if not sheet.inked or any(word in complaint for word in _SUSPECT):
+        if not sheet.inked or any(word in complaint for word in (*_UNREADABLE, _BROKEN_OFF)):
             sheet.damaged = self._is_damaged(opened, complaint)
         if not sheet.inked and not sheet.damaged:
             self._refuse_unreadable(opened, complaint)
@@ -103,13 +105,13 @@ class MuPdf:
         """Whether bytes of its content are gone, or others than were written. Some writers get the checksum wrong."""
         for at in opened.get_contents():
             _listen()
-            found, packed = self._file.xref_stream(at), self._file.xref_stream_raw(at)
+            found, packed = self._file.xref_stream(at), self._file.xref_stream_raw(at) or b""
             said = pymupdf.TOOLS.mupdf_warnings()
-            if (not found and len(packed or b"") > _PACKED_BLANK_MAX) or _LOST in said:
+            if (not found and len(packed) > _PACKED_BLANK_MAX) or _LOST in said:
                 return True
             if _CHECKSUM in said and "syntax error" in complaint:
                 return True
-            if _BROKEN_OFF in said and not _is_whole(self._file, at):
+            if _BROKEN_OFF in said and not _is_whole(packed, self._file.xref_get_key(at, "Filter")[1]):
                 return True
         return False
 
@@ -150,9 +152,9 @@ def _listen() -> None:
     pymupdf.TOOLS.reset_mupdf_warnings()
 
 
-def _is_whole(file: Any, at: int) -> bool:
+def _is_whole(packed: bytes, filters: str) -> bool:
     """Whether the last block of a packed stream ends; the checksum after it may be missing. Of other filters: True."""
-    packed, filters = file.xref_stream_raw(at) or b"", file.xref_get_key(at, "Filter")[1].strip("[] ")
+    filters = filters.strip("[] ")
     try:
         if filters == "/ASCII85Decode/FlateDecode":
             packed = base64.a85decode(packed.removesuffix(b"~>"), ignorechars=b" \t\n\r\v\0")

@@ -9,9 +9,10 @@ from console.cli_dead import _line, _print_one
 from console.cli_reading import _print_page
 from console.options import Exit, print_json, say
 from console.show import print_document, print_documents, print_hits
-from console.shown import legible, shown
+from console.shown import shown
 from folio.errors import Cause
 from folio.ids import Doc
+from folio.legible import legible
 from ledger.audit import DocumentStatus
 
 HOSTILE = "b-c\x1b[31mtl\n\x9b2J\u202e报告"
