@@ -73,10 +73,10 @@ class Following:
             if self.pending:
                 time.sleep(POLL_S)
 
-    def look(self) -> list[Result]:
+    def look(self, *, at_once: bool = False) -> list[Result]:
         """Ask once, if it is time to; returns what has become searchable, or never will, since the last look."""
         now = time.monotonic()
-        if now < self._next_s:
+        if now < self._next_s and not at_once:
             return []
         settled = self._ask()
         self._next_s = now + max(POLL_S, POLL_SHARE * (time.monotonic() - now))

@@ -72,9 +72,11 @@ class Watching:
                     stop.set()
                 await asyncio.wait({adding}, timeout=LOOK_S) if not adding.done() else await asyncio.sleep(LOOK_S)
         finally:
-            self.unsettled = following.pending
             stop.set()
             await adding
+        for result in following.look(at_once=True):  # what was done while it ended is told, not left open
+            self._settled(result, tell)
+        self.unsettled = following.pending
 
     async def _add(self, tell: Callable[[Result], None], following: Following, stop: asyncio.Event) -> None:
         """Hand over each file as it settles; with `once` until all have been that are there now."""

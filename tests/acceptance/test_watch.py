@@ -67,7 +67,6 @@ def test_files_are_told_as_they_settle_until_ctrl_c(served: Desk, tmp_path: Path
         file.write(" a sentence.")
     (tmp_path / "w-growing.txt.part").rename(tmp_path / "w-growing.txt")
     served.until(lambda: state(served, "w-growing.txt") == "searchable", 30)
-    time.sleep(3.0)  # the command asks the ledger now and then: it may hear of it after us
     code, out, err = stopped(process)
     assert code == 0
     assert "w-first.txt: searchable: 1 page" in out
@@ -75,6 +74,19 @@ def test_files_are_told_as_they_settle_until_ctrl_c(served: Desk, tmp_path: Path
     assert "2 documents in" in out
     assert "w-no" not in out + err
     assert "a sentence" in served.ok("page", "w-growing.txt", "1").out
+
+
+def test_what_is_done_by_the_time_of_ctrl_c_is_told(served: Desk, tmp_path: Path) -> None:
+    process = served.start("watch", str(tmp_path), *QUICK)
+    (tmp_path / "w-last.txt").write_text("The last file of the day.")
+    served.until(lambda: state(served, "w-last.txt") != "")
+    process.send_signal(signal.SIGSTOP)  # it has handed the file over and hears nothing more
+    served.until(lambda: state(served, "w-last.txt") == "searchable")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, b"w-last.txt: searchable: 1 page" in out) == (0, True), out
+    assert b"not done yet" not in err
 
 
 def state(desk: Desk, document: str) -> str:
