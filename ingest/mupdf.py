@@ -5,6 +5,7 @@ import sys
 import tempfile
 import zlib
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ _BROKEN_OFF, _LOST, _CHECKSUM = "premature end of data", "read error", "incorrec
 unpacks to other bytes than its checksum says."""
 _NO_PICTURE = "jpeg error"
 """A JPEG that is not painted at all."""
+_PICTURE_ENDS_EARLY = "premature end of file in jpeg"
+"""Data are missing, or nothing but the end mark, which some writers leave out."""
+_CORNER_PIXELS = 4
+_PAPER_FROM = 200
 _ZLIB_HEADER_BYTES = 2
 _UNPACKED_AT_ONCE = 1 << 20
 _PACKED_BLANK_MAX = 24
@@ -139,7 +144,8 @@ class MuPdf:
         scale = edge / max(size.width, size.height, 1.0)
         drawn = opened.get_pixmap(matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=False)
         picture = Image.frombuffer("RGB", (drawn.width, drawn.height), drawn.samples_mv)
-        self.lost_picture = _NO_PICTURE in pymupdf.TOOLS.mupdf_warnings()
+        said = pymupdf.TOOLS.mupdf_warnings()
+        self.lost_picture = _NO_PICTURE in said or (_PICTURE_ENDS_EARLY in said and _is_unfilled(opened, picture))
         self._drawn += 1
         if self._drawn % _DRAWN_UNTIL_SHRUNK == 0:
             pymupdf.TOOLS.store_shrink(100)
@@ -150,6 +156,20 @@ def _listen() -> None:
     """From here on the engine's warnings are ours. One that repeats the last would only be counted."""
     pymupdf.mupdf.fz_warn("folio listens")
     pymupdf.TOOLS.reset_mupdf_warnings()
+
+
+def _is_unfilled(opened: Any, drawn: Image.Image) -> bool:
+    """Whether a JPEG's last pixels are those that its decoder makes up, one flat grey; turned, in any corner."""
+    turn = Turn(opened.rotation_matrix if opened.rotation else None)
+    scale = drawn.width / max(opened.rect.width, 1.0)
+    for box in (turn.box(box) for kind, box in opened.get_bboxlog() if kind == "fill-image"):
+        left, right = (round(min(max(x * scale, 0), drawn.width)) for x in box[::2])
+        top, bottom = (round(min(max(y * scale, 0), drawn.height)) for y in box[1::2])
+        for x, y in product((left, right - _CORNER_PIXELS), (top, bottom - _CORNER_PIXELS)):
+            corner: Any = drawn.crop((x, y, x + _CORNER_PIXELS, y + _CORNER_PIXELS)).getextrema()  # a pair a channel
+            if all(low == high < _PAPER_FROM for low, high in corner):
+                return True
+    return False
 
 
 def _is_whole(packed: bytes, filters: str) -> bool:

@@ -36,7 +36,7 @@ class Pdf(Protocol):
     def page_count(self) -> int: ...
     @property
     def lost_picture(self) -> bool:
-        """Of the page that was drawn last a picture is missing, for it cannot be decoded."""
+        """Of the page that was drawn last a picture is missing, or its end, for it cannot be decoded."""
         ...
 
     def sheet(self, page: int, last: int | None = None) -> Sheet: ...
@@ -119,7 +119,9 @@ class Renderer:
         if verified or not frame["trusted"]:
             frame["image"], frame["width"], frame["height"] = self._drawn(page)
             if pdf.lost_picture and not frame["trusted"] and len(sheet.pictures) == 1:
-                return {"page": page} | _damaged("The picture of the page is damaged: it cannot be decoded.")
+                return {"page": page} | _damaged(
+                    "The picture of the page is damaged: it cannot be decoded, or not to its end."
+                )
         return frame
 
     def _drawn(self, page: int, scale: float = 1.0) -> tuple[bytes, int, int]:

@@ -72,25 +72,37 @@ async def test_content_that_is_gone_fails_the_page_and_what_is_left_is_kept(
     assert found.markdown.startswith(LINES[0]) is any(packed), "what is left"
 
 
-@pytest.mark.parametrize(
-    ("damage", "cause"),
-    [(lambda jpeg: jpeg, None), (lambda jpeg: bytes(700) + jpeg[700:], Cause.CORRUPT)],
-    ids=["whole", "without a beginning"],
-)
-async def test_a_scan_that_cannot_be_decoded_is_a_failed_page_and_no_blank_one(
-    tmp_path: Path, damage: Callable[[bytes], bytes], cause: Cause | None
-) -> None:
-    kept = io.BytesIO()
-    Image.effect_noise((600, 800), 80).save(kept, "JPEG")
-    jpeg = damage(kept.getvalue())
-    file = make.raw_pdf(
-        tmp_path / "a.pdf",
+def scan(path: Path, jpeg: bytes, turned: int = 0) -> Path:
+    return make.raw_pdf(
+        path,
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</XObject<</I 5 0 R>>>>>>",
+        b"<</Type/Page/Parent 2 0 R/Rotate %d/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</XObject<</I 5 0 R>>>>>>"
+        % turned,
         b"<</Length 27>>stream\nq 595 0 0 842 0 0 cm /I Do Q\nendstream",
-        b"<</Type/XObject/Subtype/Image/Width 600/Height 800/ColorSpace/DeviceGray/BitsPerComponent 8/Filter/DCTDecode"
+        b"<</Type/XObject/Subtype/Image/Width 600/Height 800/ColorSpace/DeviceRGB/BitsPerComponent 8/Filter/DCTDecode"
         b"/Length %d>>stream\n%s\nendstream" % (len(jpeg), jpeg),
     )
-    found = await read(file)
+
+
+@pytest.mark.parametrize("turned", [0, 90])
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [
+        (lambda jpeg: jpeg, None),
+        (lambda jpeg: jpeg[:-2], None),
+        (lambda jpeg: bytes(700) + jpeg[700:], Cause.CORRUPT),
+        (lambda jpeg: jpeg[: len(jpeg) // 2], Cause.CORRUPT),
+        (lambda jpeg: jpeg[: len(jpeg) * 9 // 10], Cause.CORRUPT),
+    ],
+    ids=["whole", "without the end mark", "without a beginning", "half of it", "most of it"],
+)
+async def test_a_scan_that_cannot_be_decoded_is_a_failed_page_and_no_blank_one(
+    tmp_path: Path, damage: Callable[[bytes], bytes], cause: Cause | None, turned: int
+) -> None:
+    kept = io.BytesIO()
+    paper = Image.new("RGB", (600, 800), "white")
+    paper.paste(Image.effect_noise((500, 700), 80).convert("RGB"), (50, 50))
+    paper.save(kept, "JPEG")
+    found = await read(scan(tmp_path / "a.pdf", damage(kept.getvalue()), turned))
     assert (found.cause, found.image is None) == (cause, cause is not None)
