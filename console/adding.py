@@ -70,6 +70,8 @@ class Adding:
     reading: Reading = AS_IT_IS
     files: list[File] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    in_hand: str = ""
+    """The name of the file that is being handed over: broken off here, nobody knows whether it was taken."""
     began_s: float = field(default_factory=time.monotonic)
 
     def run(self, files: Sequence[File], *, wait: bool, talk: bool) -> list[Result]:
@@ -97,8 +99,10 @@ class Adding:
         return summary.summed(self.results, time.monotonic() - self.began_s)
 
     def _hand_over(self, file: File, following: Following | None) -> None:
+        self.in_hand = file.name
         result = put(self.session, file, self.reading)
         self.results.append(result)
+        self.in_hand = ""
         if following is not None and result["state"] == "queued":
             following.add(result)
 
@@ -234,13 +238,19 @@ def _under(path: Path, document: str | None, include: Sequence[str], exclude: Se
 
         if others := left_out(path, Choice((*include,), (*exclude,))):
             tell(others, file=sys.stderr)
-        found = [file_at(one, document) for one in chosen_files(path, include, exclude, trouble=trouble)]
+        chosen = chosen_files(path, include, exclude, trouble=trouble)
+        found = [file_at(one, document, problem="" if one.is_file() else _no_file(one)) for one in chosen]
         if not found and not troubles:
             raise typer.BadParameter(
                 f"{path}: nothing in this folder that folio reads, or that the filters let through"
             )
         return found + troubles
     if not path.is_file():
-        what = "this is no ordinary file" if path.exists() else "there is no such file or folder"
-        raise typer.BadParameter(f"{path}: {what}")
+        raise typer.BadParameter(f"{path}: {_no_file(path)}")
     return [file_at(path, document)]
+
+
+def _no_file(path: Path) -> str:
+    if path.exists():
+        return "this is no ordinary file"
+    return "this link leads nowhere" if path.is_symlink() else "there is no such file or folder"

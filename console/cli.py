@@ -48,7 +48,7 @@ def main() -> None:
     except SettingsError as error:
         _end(str(error), Exit.USAGE)
     except FolioError as error:
-        _end(str(error), Exit.ERROR)
+        _end(str(error), Exit.USAGE if getattr(error, "is_usage", False) else Exit.ERROR)
     except KeyboardInterrupt:
         kept = "; what was acknowledged is kept, `folio add` or `folio run` goes on with it"
         _end(f"stopped{kept if sys.argv[1:2] and sys.argv[1] in PUT_IN else ''}", Exit.INTERRUPTED)

@@ -73,7 +73,7 @@ def add(
             adding.run(files, wait=wait, talk=True)
             _ask_for_passwords(adding, ask=wait and not as_json)
         except KeyboardInterrupt:
-            _stopped(adding.results, len(files), settings, is_owner=session.is_owner)
+            _stopped(adding, len(files), settings, is_owner=session.is_owner)
             sys.exit(Exit.INTERRUPTED)  # all is said
     summary = adding.summary()
     if as_json:
@@ -176,12 +176,15 @@ def _ask_for_passwords(adding: Any, *, ask: bool) -> None:
         adding.again(password=password)
 
 
-def _stopped(results: list[dict[str, Any]], files: int, settings: Any, *, is_owner: bool) -> None:
+def _stopped(adding: Any, files: int, settings: Any, *, is_owner: bool) -> None:
     """What was reached, and how to go on. Said at once: leaving cleanly may take seconds."""
+    results = adding.results
     settled = sum(one["state"] not in ("queued", "reading", "indexing") for one in results)
     say(f"stopping (Ctrl-C again ends at once): {settled} of {files} documents are done, {len(results)} acknowledged")
     if any(one["lacking"] for one in results):
         say("what is searchable is found by its words; found by meaning too when folio runs again")
+    if adding.in_hand:
+        say(f"{adding.in_hand} was just being handed over: it may have been taken all the same")
     if not is_owner:
         say("the running folio goes on reading what it acknowledged: folio status")
     elif len(results) < files:

@@ -15,6 +15,8 @@ from infra.lock import Address
 
 TIMEOUT_S = 120.0
 BODY_BYTES = 1 << 20
+UNPROCESSABLE = 422
+"""Without a cause: a value that means nothing, as wrong in an option as it is in the API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Refused(FolioError):
         super().__init__(detail)
         self.status = status
         self.cause = cause
+        self.is_usage = status == UNPROCESSABLE and cause is None
 
 
 class Client:

@@ -70,6 +70,8 @@ def sentence(errors: Sequence[Any]) -> str:
         return f"{name}: it is missing"
     if kind == "json_invalid":
         return f"body: it is no JSON object: {limits.get('error', 'it cannot be read')}"
+    if kind == "value_error" and not inside:  # it says itself what of the whole is wrong
+        return str(limits["error"])
     given = repr(wrong.get("input"))
     shown = f"{given[:SHOWN_CHARS_MAX]}…" if len(given) > SHOWN_CHARS_MAX else given
     return f"{name} {shown}: {str(wrong['msg']).removeprefix('Input ').removeprefix('Value error, ')}"

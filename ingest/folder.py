@@ -66,14 +66,13 @@ def chosen_files(
 
 
 def walk(folder: Path, choice: Choice, *, trouble: Trouble | None = None, under: Path | None = None) -> Iterator[Path]:
-    """The same from a Choice; `under` is the part of the folder to walk."""
+    """The same from a Choice; `under` is the part of the folder to walk. Dead links and pipes come too."""
     for place, folders, files in os.walk(under or folder, onerror=_told(trouble)):
         inside = Path(place).relative_to(folder)
         folders[:] = sorted(name for name in folders if choice.enters(inside / name))
         for name in sorted(files):
-            path = Path(place, name)
-            if choice.takes(inside / name) and path.is_file():  # a pipe or a dead link is none
-                yield path
+            if choice.takes(inside / name):
+                yield Path(place, name)
 
 
 def is_unfinished(name: str) -> bool:

@@ -1,6 +1,7 @@
 """A folder that keeps filling: its files, each as soon as nobody has written to it for a while."""
 
 import asyncio
+import stat
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -194,8 +195,9 @@ def _which(folder: Path) -> int | None:
 
 
 def _looks(path: Path) -> Looks | None:
+    """None for what is no file: a dead link may become one, and a pipe would be waited on for ever."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None

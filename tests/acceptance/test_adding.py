@@ -83,6 +83,16 @@ def test_a_folder_is_filtered_and_one_bad_file_names_itself(served: Desk, tmp_pa
     assert (nothing.code, "filters" in nothing.err) == (2, True)
 
 
+def test_what_has_the_name_of_a_page_and_is_no_file_is_said(served: Desk, tmp_path: Path) -> None:
+    (tmp_path / "there.txt").write_text("A text that is there.")
+    (tmp_path / "moved.pdf").symlink_to(tmp_path / "nowhere.pdf")
+    os.mkfifo(tmp_path / "pipe.pdf")
+    ran = served.folio("add", str(tmp_path))
+    assert ran.code == 3
+    for line in ("there.txt: searchable", "moved.pdf: refused: unreadable: this link", "pipe.pdf: refused: unreadable"):
+        assert line in ran.out, ran.out
+
+
 def test_a_password_opens_and_is_never_stored(served: Desk, tmp_path: Path) -> None:
     path = encrypted_pdf(tmp_path / "sealed.pdf")
     without = served.folio("add", str(path), stdin=b"")

@@ -1,6 +1,7 @@
 """Commands over Kafka that wait say for what: a broker that is away, and processes that nobody has started."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -26,14 +27,17 @@ def lonely(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         yield made
 
 
-def said_of(made: Site, *arguments: str, until: str) -> tuple[str, float]:
-    """The first line on stderr with these words, and after how long; the command is ended then."""
+def said_of(made: Site, *arguments: str, until: str) -> tuple[str, float, str]:
+    """The first line on stderr with these words, after how long, and what is said at a Ctrl-C then."""
     command = [sys.executable, "-m", "console.cli", *arguments, "--data", str(made.folder / "data")]
     began = time.monotonic()
     with subprocess.Popen(command, env=made.environment, stderr=subprocess.PIPE, text=True) as asked:
         assert asked.stderr is not None
         try:
-            return next((line for line in asked.stderr if until in line), ""), time.monotonic() - began
+            line = next((line for line in asked.stderr if until in line), "")
+            seconds = time.monotonic() - began
+            asked.send_signal(signal.SIGINT)
+            return line, seconds, asked.communicate(timeout=30)[1]
         finally:
             asked.kill()
 
@@ -44,7 +48,7 @@ def text(folder: Path, name: str) -> str:
 
 
 def test_add_and_status_say_that_no_ingest_and_no_ledger_process_is_at_work(lonely: Site, tmp_path: Path) -> None:
-    line, seconds = said_of(lonely, "add", text(tmp_path, "a.md"), until="no ingest process is at work")
+    line, seconds, _ = said_of(lonely, "add", text(tmp_path, "a.md"), until="no ingest process is at work")
     assert "start folio run ingest" in line
     assert "start folio run ledger" in line
     assert seconds < SAID_S_MAX
@@ -124,10 +128,11 @@ def _away(broker: Cluster, made: Site, folder: Path) -> None:
     broker.kill()
     with ThreadPoolExecutor(1) as beside:  # it takes half a minute to give up
         deleting = beside.submit(made.folio, "delete", "a.md")
-        line, seconds = said_of(made, "add", text(folder, "b.md"), until="waiting, ")
+        line, seconds, stopped = said_of(made, "add", text(folder, "b.md"), until="waiting, ")
         assert "120 s at most" in line
         assert f"Kafka at {broker.servers}: nobody answers" in line
         assert seconds < SAID_S_MAX
+        assert "b.md was just being handed over: it may have been taken all the same" in stopped
         began = time.monotonic()
         found = made.folio("search", "barn")
         assert found.returncode == 0, "what the index holds is here"

@@ -116,10 +116,11 @@ async def test_a_file_that_is_deleted_while_it_is_waited_for_is_forgotten(tmp_pa
         assert await after(watching, come_and_go) == "stays.pdf"
 
 
-async def test_loops_of_links_end_and_dead_links_are_nothing(tmp_path: Path) -> None:
+async def test_loops_of_links_end_and_dead_links_and_pipes_are_nothing(tmp_path: Path) -> None:
     old(tmp_path / "sub/a.pdf")
     (tmp_path / "sub/loop").symlink_to(tmp_path)
     (tmp_path / "dead.pdf").symlink_to(tmp_path / "nowhere.pdf")
+    os.mkfifo(tmp_path / "pipe.pdf")
     async with aclosing(settled_files(tmp_path, settle_s=0.1)) as watching:
         assert await following(watching) == "a.pdf"
         await quiet(watching)
