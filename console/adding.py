@@ -15,11 +15,12 @@ import typer
 
 from console import summary
 from console.client import AS_IT_IS, Client, Reading, Refused
-from console.following import BAD, NOTHING, Following, Result
+from console.following import BAD, NOTHING, Following, Result, standing
 from console.progress import Progress
 from console.session import Session
 from console.shown import shown, tell
 from folio.settings import Settings
+from infra.places import LEDGER_FILE
 from ingest.folder import Choice, chosen_files, walk
 
 NAMED_MAX = 3
@@ -101,6 +102,8 @@ class Adding:
     def _hand_over(self, file: File, following: Following | None) -> None:
         self.in_hand = file.name
         result = put(self.session, file, self.reading)
+        if result["state"] == "unchanged":
+            result |= standing(self.settings.data / LEDGER_FILE, result)
         self.results.append(result)
         self.in_hand = ""
         if following is not None and result["state"] == "queued":
@@ -117,7 +120,8 @@ def sentences(results: Sequence[Result]) -> Iterator[str]:
 def line(result: Result) -> str:
     document, state = shown(result["document"]), result["state"]
     if result.get("outcome") == "unchanged":
-        return f"{document}: already there, nothing to do (version {result['version']})"
+        flaws = f"{_by_words(result)}{_gaps(result['gaps'])}"
+        return f"{document}: already there, nothing to do (version {result['version']}){flaws}"
     if state in BAD:
         return f"{document}: {state}: {result['cause'] or 'error'}: {shown(result['detail'])}{_still(result)}"
     if state == "deleted":
@@ -125,22 +129,27 @@ def line(result: Result) -> str:
     if state == "queued":
         return f"{document}: acknowledged, not read yet"
     again = _again(result)
-    gaps = f", gaps: {_gaps(result['gaps'])}" if result["gaps"] else ""
     skipped = f" ({result['pages_skipped']:,} skipped)" if result.get("pages_skipped") else ""
     pages, chunks = summary.count(result["pages"], "page"), summary.count(result["chunks"], "chunk")
-    by_words = f", {result['lacking']:,} of them found by words only" if result["lacking"] else ""
-    return f"{document}: {state}{again}: {pages}{skipped}, {chunks}{_fresh(result)}{by_words}{gaps}"
+    flaws = f"{_by_words(result)}{_gaps(result['gaps'])}"
+    return f"{document}: {state}{again}: {pages}{skipped}, {chunks}{_fresh(result)}{flaws}"
+
+
+def _by_words(result: Result) -> str:
+    why = f" ({result['lacking_cause']})" if result["lacking_cause"] else ""
+    return f", {summary.count(result['lacking'], 'chunk')} found by words only{why}" if result["lacking"] else ""
 
 
 def _fresh(result: Result) -> str:
     """How many chunks of a new version had to be made anew; the others are those of the version before."""
     fresh, chunks = result["embedded"], result["chunks"]
-    return f" ({fresh:,} new, {chunks - fresh:,} as before)" if 0 < fresh < chunks else ""
+    again = result["outcome"] == "changed" and 0 < fresh < chunks
+    return f" ({fresh:,} new, {chunks - fresh:,} as before)" if again else ""
 
 
 def _still(result: Result) -> str:
-    version = result.get("searchable_version")
-    return f" (version {version} is still searchable)" if version else ""
+    older = result.get("searchable_version")
+    return f" (version {older} is still searchable)" if older and older != result["version"] else ""
 
 
 def left_out(folder: Path, choice: Choice) -> str:
@@ -204,7 +213,8 @@ def _gaps(gaps: dict[int, str]) -> str:
         else:
             runs.append((int(page), int(page), cause))
     named = [f"page {a} ({cause})" if a == b else f"pages {a}-{b} ({cause})" for a, b, cause in runs[:LISTED_MAX]]
-    return ", ".join(named) + (f" and {len(runs) - len(named):,} more" if len(runs) > len(named) else "")
+    more = f" and {len(runs) - len(named):,} more" if len(runs) > len(named) else ""
+    return f", gaps: {', '.join(named)}{more}" if named else ""
 
 
 def _from_stdin(scratch: Path, name: str | None, document: str | None) -> File:

@@ -208,7 +208,7 @@ def _exit(results: list[dict[str, Any]]) -> None:
     from console.following import BAD
 
     bad = [result for result in results if result["state"] in (*BAD, "deleted")]
-    flawed = [result for result in results if result["state"] == "searchable with gaps"]
+    flawed = [one for one in results if one["state"] == "searchable with gaps" or one["gaps"] or one["lacking_cause"]]
     if bad or flawed:
         raise typer.Exit(Exit.ERROR if len(bad) == len(results) else Exit.PARTIAL)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from console.client import Refused
@@ -22,7 +23,7 @@ POLL_SHARE = 4
 OWNER_EVERY_S = 1.0
 
 Result = dict[str, Any]
-NUMBERS: Result = {"pages": 0, "pages_read": 0, "chunks": 0, "embedded": 0, "lacking": 0}
+NUMBERS: Result = {"pages": 0, "pages_read": 0, "chunks": 0, "embedded": 0, "lacking": 0, "lacking_cause": None}
 NOTHING: Result = NUMBERS | {"gaps": {}, "cause": None, "detail": ""}
 PAGES_OF = {
     "announced": "pages",
@@ -101,7 +102,7 @@ class Following:
     def _settle(self, result: Result, status: audit.DocumentStatus) -> list[Result]:
         if status.state in audit.UNSETTLED:
             return []
-        result["gaps"] = self._gaps(status)
+        result["gaps"] = gaps_of(self._ledger, status)
         left = self._pending[status.document]
         left.remove(result)
         if not left:
@@ -115,7 +116,7 @@ class Following:
     def _embed(self, status: audit.DocumentStatus) -> None:
         """Its vectors are there, or will never be; what is read again meanwhile is for whoever added that to await."""
         for result in self._by_words.get(status.document, ()):
-            result.update(chunks=status.chunks, embedded=status.embedded, lacking=status.lacking)
+            result.update(_vectors(status))
         if not status.awaits_vectors or status.state in audit.UNSETTLED:
             self._by_words.pop(status.document, None)
 
@@ -127,11 +128,6 @@ class Following:
 
     def _waiting(self) -> list[Result]:
         return [result for results in self._pending.values() for result in results]
-
-    def _gaps(self, status: audit.DocumentStatus) -> dict[int, str]:
-        """Pages that could not be read, of a document that has some."""
-        whole = audit.document(self._ledger, status.doc) if status.pages_failed else None
-        return {page.page: str(page.cause) for page in whole.pages if page.status == "failed"} if whole else {}
 
     def _ask_owner(self) -> None:
         """What the stages wait for; also finds out that the owner is gone, and becomes the next one."""
@@ -188,13 +184,30 @@ def became(known: audit.DocumentStatus) -> Result:
         "pages_skipped": known.pages_skipped,
         "pages_failed": known.pages_failed,
         "pages_searchable": known.pages_searchable if known.state in audit.UNSETTLED else pages,
-        "chunks": known.chunks,
-        "embedded": known.embedded,
-        "lacking": known.lacking,
         "searchable_version": known.searchable_version,
         "cause": known.cause,
         "detail": known.detail or known.sentence,
-    }
+    } | _vectors(known)
+
+
+def _vectors(known: audit.DocumentStatus) -> Result:
+    why = str(known.lacking_cause) if known.lacking_cause else None
+    return {"chunks": known.chunks, "embedded": known.embedded, "lacking": known.lacking, "lacking_cause": why}
+
+
+def gaps_of(ledger: Path, status: audit.DocumentStatus) -> dict[int, str]:
+    """Pages that could not be read, of a document that has some, and each one's cause."""
+    whole = audit.document(ledger, status.doc) if status.pages_failed else None
+    return {page.page: str(page.cause) for page in whole.pages if page.status == "failed"} if whole else {}
+
+
+def standing(ledger: Path, result: Result) -> Result:
+    """What of a document that was there already is missing, and stays so."""
+    doc = doc_of(TENANT_DEFAULT, result["document"])
+    known = audit.summaries(ledger, [doc]).get(doc)
+    if known is None or known.state in audit.UNSETTLED:
+        return {}
+    return {"gaps": gaps_of(ledger, known)} | _vectors(known)
 
 
 def wait_until_settled(session: Session, settings: Settings, results: list[Result], *, talk: bool) -> list[Result]:

@@ -87,7 +87,8 @@ def lines(summary: dict[str, Any]) -> Iterator[str]:
 
 def next_step(results: Sequence[Result]) -> str:
     """The command that most likely comes next."""
-    flawed = [one for one in results if one["state"] in ("failed", "searchable with gaps", "cancelled")]
+    bad = ("failed", "searchable with gaps", "cancelled")
+    flawed = [one for one in results if one["state"] in bad or one["gaps"] or one["lacking_cause"]]
     good = any(one["state"] in ("searchable", "searchable with gaps", "unchanged") for one in results)
     if any(one["state"] == "queued" for one in results):
         return "next: folio status"
@@ -115,4 +116,5 @@ def _causes(one: Result) -> list[str]:
     """Why a document failed, or its pages; each once."""
     if one["state"] in BAD:
         return [str(one["cause"] or "error")]
-    return list(dict.fromkeys(one.get("gaps", {}).values()))
+    lacking = [one["lacking_cause"]] if one.get("lacking_cause") else []
+    return list(dict.fromkeys([*one.get("gaps", {}).values(), *lacking]))

@@ -105,7 +105,7 @@ _SENTENCES = {
     Cause.CANCELLED: "It was cancelled.",
     Cause.SUPERSEDED: "A newer version of the document arrived first.",
     Cause.IMAGE_EXPIRED: "The page's picture is no longer kept; its text is.",
-    Cause.INTERNAL: "A defect in folio: please report it with the line that the log shows.",
+    Cause.INTERNAL: "It ended its process, or failed for no known cause, three times: folio dead redrive tries again.",
 }
 
 

@@ -369,9 +369,11 @@ class StageLoop:
         self._raise_if_stopped()
 
     async def _finish(self, reader: Reader) -> None:
-        """Let what is at work end within grace_s; what only waits for its turn or a dependency ends at once."""
+        """Let what is at work end within grace_s, what waits at once. First all is forgiven: we may be killed now."""
         self._patience.over = True
         running = dict(self._running)
+        held = [entry for entry in running.values() if entry.lease in reader.held()]
+        forgiving = asyncio.create_task(self._forgive(reader, *held)) if held else None
         for task in running.keys() - self._working:
             task.cancel()
         if running:
@@ -380,10 +382,9 @@ class StageLoop:
             task.cancel()
         if running:
             await asyncio.wait(set(running))
-        unfinished = [entry for task, entry in running.items() if task.cancelled() and entry.lease in reader.held()]
-        if unfinished:
+        if forgiving is not None:
             with suppress(LeaseLost):
-                await self._forgive(reader, *unfinished)
+                await forgiving
 
     def _halt(self, error: BaseException, where: str) -> None:
         """Nothing begins any more, and `run` raises."""

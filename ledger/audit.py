@@ -295,7 +295,8 @@ def _status(row: Row, pages: tuple[PageStatus, ...] = ()) -> DocumentStatus:
     state, count = _state(row), _count(row)
     there = _there(row)
     named = Cause.CANCELLED if state == "cancelled" else _cause(row, state)
-    visible = row["outcome"] is not None and row["outcome"] != "deleted" and not row["deleted"]
+    empty = state == "failed" and not row["pages_ok"] and row["indexed_version"] == row["version"]
+    visible = row["outcome"] is not None and row["outcome"] != "deleted" and not row["deleted"] and not empty
     facts: dict[str, Any] = {
         name: row[name]
         for name in (

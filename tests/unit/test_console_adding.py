@@ -11,14 +11,16 @@ import typer
 from console.adding import _gaps, collect, left_out, line
 from console.cli_adding import _exit
 from console.exporting import not_exported
-from console.following import NOTHING, Following, Result
+from console.following import NOTHING, Following, Result, standing
 from console.options import Exit
 from console.pace import Counts, Pace
 from console.progress import Progress, bar, headline
 from console.session import Session
-from console.summary import summed
+from console.summary import next_step, summed
+from folio import topics
 from folio.errors import Cause
 from folio.ids import Doc, doc_id_of
+from folio.records import DeadLetter
 from folio.settings import load
 from infra.places import LEDGER_FILE
 from ingest.folder import Choice
@@ -40,9 +42,39 @@ def test_chunks_are_told_in_words_that_need_no_explanation(chunks: int, embedded
 
 
 def test_a_version_that_failed_says_which_one_still_answers() -> None:
-    failed = result("failed", cause="corrupt", detail="half a file")
+    failed = result("failed", version=4, cause="corrupt", detail="half a file")
     assert line(failed) == "a.pdf: failed: corrupt: half a file"
     assert line(failed | {"searchable_version": 3}).endswith("half a file (version 3 is still searchable)")
+    assert line(failed | {"searchable_version": 4}) == line(failed), "none but itself"
+
+
+async def test_what_is_there_and_lacks_something_says_so_each_time(tmp_path: Path) -> None:
+    world = World(tmp_path / LEDGER_FILE)
+    version = await world.upload()
+    await world.text(1, version, page_count=2)
+    await world.text(2, version, page_count=2, status="failed", cause=Cause.CORRUPT)
+    await world.tick()
+    await world.receipt(world.last(), chunks=3, embedded=1, lacking=2)
+    letter = DeadLetter(
+        stage="embed-g1", cause=Cause.INTERNAL, topic=topics.RECEIPTS.name, partition=0, offset=0, key=DOC, doc=DOC
+    )
+    await world.put(topics.DEAD, letter, {"folio-revision": str(world.last().revision)})
+    there = result("unchanged", document=doc_id_of(DOC), version=version, outcome="unchanged")
+    there |= standing(world.path, there)
+    await world.store.close()
+    said = f"(version {version}), 2 chunks found by words only (internal), gaps: page 2 (corrupt)"
+    assert line(there) == f"{doc_id_of(DOC)}: already there, nothing to do {said}"
+    assert list(summed([there], 1.0)["causes"]) == ["corrupt", "internal"]
+    assert next_step([there]) == f"next: folio status {doc_id_of(DOC)}"
+    with pytest.raises(typer.Exit) as ended:
+        _exit([there])
+    assert ended.value.exit_code == Exit.PARTIAL
+
+
+def test_a_first_version_has_no_chunks_as_before() -> None:
+    """Its pages were indexed as they came: what was there is of itself."""
+    said = line(result("searchable", outcome="new", pages=3, chunks=4, embedded=2))
+    assert said == "a.pdf: searchable: 3 pages, 4 chunks"
 
 
 def test_a_folder_says_what_it_leaves_out(tmp_path: Path) -> None:
@@ -151,7 +183,7 @@ def test_an_export_of_everything_says_what_it_leaves_out() -> None:
 
 def test_pages_that_failed_alike_are_one_gap() -> None:
     gaps = {3: "corrupt", 7: "corrupt", 8: "corrupt", 9: "corrupt", 10: "ocr_empty"}
-    assert _gaps(gaps) == "page 3 (corrupt), pages 7-9 (corrupt), page 10 (ocr_empty)"
+    assert _gaps(gaps) == ", gaps: page 3 (corrupt), pages 7-9 (corrupt), page 10 (ocr_empty)"
 
 
 def test_what_was_deleted_while_it_was_added_is_not_called_done() -> None:

@@ -525,6 +525,28 @@ class TestFailures:
             await until(lambda: log.committed_at["s", ("in", 0)] == 1)
         assert await values(log) == [0, 1, 2]
 
+    async def test_whoever_is_asked_to_stop_forgives_before_it_lets_work_end(self) -> None:
+        """A second Ctrl-C, or an impatient supervisor, kills in the middle of the grace."""
+        log, begun = MemoryLog(), asyncio.Event()
+        await fill(log, 1)
+
+        async def slow(entry: Entry) -> AsyncGenerator[Output, None]:
+            begun.set()
+            await asyncio.sleep(60)
+            yield OUT, Record(entry.key, entry.value)
+
+        loop, stop = StageLoop(stage(slow, grace_s=60), log), asyncio.Event()
+        task = asyncio.create_task(loop.run(stop))
+        await begun.wait()
+        [position] = [position for name, position in log.attempts if name == "s"]
+        assert log.attempts["s", position] == 1
+        stop.set()
+        await until(lambda: log.attempts["s", position] == 0)
+        assert not task.done()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
     async def test_everything_failing_stops_the_stage_and_nothing_more_is_committed(self) -> None:
         log, calls = MemoryLog(), Counter()
         await fill(log, 50)

@@ -291,6 +291,17 @@ async def test_what_lacks_its_vectors_is_known_again_from_the_last_receipt(world
     assert (status.state, status.lacking, status.embedded) == ("searchable", 0, 3)
 
 
+async def test_a_version_of_which_no_page_could_be_read_is_not_searchable_though_a_revision_of_it_was_seen(
+    world: World,
+) -> None:
+    await world.text(1, page_count=2, status="failed", cause=Cause.CORRUPT)
+    await world.text(2, page_count=2, status="failed", cause=Cause.CORRUPT)
+    await world.tick()
+    await said(world, chunks=0, embedded=0)
+    (status,) = audit.documents(world.path)
+    assert (status.state, status.searchable_version, status.pages_searchable) == ("failed", None, 0)
+
+
 async def test_vectors_that_nobody_makes_any_more_are_not_waited_for_and_the_reason_is_told(world: World) -> None:
     await world.text(1, page_count=1)
     await world.tick()
