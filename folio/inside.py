@@ -19,6 +19,9 @@ import msgpack
 from folio.errors import Cause, Permanent, Transient
 from folio.frames import LENGTH, pack
 
+_OUT_OF_MEMORY = pack(["error", ("Permanent", Cause.RENDER_OOM, "")])
+"""Packed beforehand: there is no memory to do it with then."""
+
 
 def serve(factory: str, door: socket.socket) -> None:
     """Answer frames until the other end closes: first `__init__` with settings, then methods of the object."""
@@ -33,6 +36,8 @@ def serve(factory: str, door: socket.socket) -> None:
                 else:
                     answer = getattr(made, method)(*args)
                 _reply(door, answer)
+            except MemoryError:
+                _deliver(door, _OUT_OF_MEMORY)
             except Exception as error:
                 _send(door, ["error", _described(error)])
     close = getattr(made, "close", None)
@@ -54,7 +59,10 @@ def _reply(door: socket.socket, answer: Any) -> None:
 
 
 def _send(door: socket.socket, frame: Any) -> None:
-    packed = pack(frame)
+    _deliver(door, pack(frame))
+
+
+def _deliver(door: socket.socket, packed: bytes) -> None:
     try:
         door.sendall(packed)
     except OSError as error:
@@ -64,8 +72,6 @@ def _send(door: socket.socket, frame: Any) -> None:
 def _described(error: Exception) -> tuple[str, str, str]:
     if isinstance(error, Permanent | Transient):
         return type(error).__name__, error.cause, error.detail
-    if isinstance(error, MemoryError):
-        return "Permanent", Cause.RENDER_OOM, ""
     return type(error).__name__, "", str(error)[:2000].encode(errors="replace").decode()
 
 

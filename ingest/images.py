@@ -1,7 +1,9 @@
 """Image files as pages: Pillow with a short list of formats, upright, flattened on white, within the pixel limit."""
 
 import io
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from PIL import (
     AvifImagePlugin,
@@ -34,6 +36,11 @@ _FORMATS = {
 }
 _BUILT_WITH = {sniff.JPEG2000: "jpg_2000", sniff.AVIF: "avif", sniff.WEBP: "webp"}
 _HALVINGS_MAX = 5
+_MADE_UP_GREY = (64, 136)
+"""128 of grey and RGB; 72 to 82 of CMYK, as MuPDF shows it."""
+_JPEG_END = b"\xff\xd9"
+MADE_UP = 4
+"""How many pixels of a corner, each way, must be made up: where one is, all of its block are."""
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError, KeyError, TypeError)
 """What decoders raise at bytes that they cannot make sense of, by their own tests and by what was met."""
 
@@ -89,7 +96,20 @@ class ImageFile:
             self._load_wavelets(edge)
             return
         self._file.draft("RGB", (edge, edge))
+        try:
+            self._file.load()
+        except OSError:
+            if self._media_type != sniff.JPEG or self._file.info.get("progressive"):
+                raise
+            self._load_unended(edge)
+
+    def _load_unended(self, edge: int) -> None:
+        """Some writers leave out the end mark of a JPEG. Raises OSError when pixels are missing too."""
+        self._file = Image.open(io.BytesIO(self._path.read_bytes() + _JPEG_END), formats=["JPEG"])
+        self._file.draft("RGB", (edge, edge))
         self._file.load()
+        if is_made_up(self._file.convert("RGB"), self._file.width - MADE_UP, self._file.height - MADE_UP):
+            raise OSError("the file breaks off")
 
     def _load_wavelets(self, edge: int) -> None:
         """JPEG 2000 keeps halved pictures inside: a page needs a sixteenth of the time that the whole would take."""
@@ -159,6 +179,19 @@ def _range(image: Image.Image) -> tuple[float, float]:
     assert isinstance(low, float | int)
     assert isinstance(high, float | int)
     return (0.0, 65535.0) if low >= 0 and 256 <= high <= 65535 else (float(low), float(high))
+
+
+def is_progressive(jpeg: bytes) -> bool:
+    """Whether a JPEG comes blurred first and whole, so that no corner of it tells whether all of it is there."""
+    with suppress(*_UNREADABLE), Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
+        return bool(picture.info.get("progressive"))
+    return False
+
+
+def is_made_up(picture: Image.Image, x: int, y: int) -> bool:
+    """Whether what lies there in an RGB picture is the flat grey that decoders put where a JPEG's data are missing."""
+    corner: Any = picture.crop((x, y, x + MADE_UP, y + MADE_UP)).getextrema()  # a pair a channel
+    return all(low == high and _MADE_UP_GREY[0] <= low <= _MADE_UP_GREY[1] for low, high in corner)
 
 
 def error_text(error: BaseException) -> str:

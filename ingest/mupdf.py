@@ -13,7 +13,7 @@ from PIL import Image
 
 from folio.errors import Cause, Permanent
 from ingest.ahead import BOOKMARKS_MAX, LINKS_MAX, Ahead
-from ingest.images import to_jpeg
+from ingest.images import MADE_UP, is_made_up, is_progressive, to_jpeg
 from ingest.mupdf_lines import OPAQUE_FROM, Turn, doubts, spans_of
 from ingest.render import Renderer, locked
 from ingest.sheet import Picture, Rect, Sheet, area
@@ -42,8 +42,6 @@ _NO_PICTURE = "jpeg error"
 """A JPEG that is not painted at all."""
 _PICTURE_ENDS_EARLY = "premature end of file in jpeg"
 """Data are missing, or nothing but the end mark, which some writers leave out."""
-_CORNER_PIXELS = 4
-_PAPER_FROM = 200
 _ZLIB_HEADER_BYTES = 2
 _UNPACKED_AT_ONCE = 1 << 20
 _PACKED_BLANK_MAX = 24
@@ -145,31 +143,31 @@ class MuPdf:
         drawn = opened.get_pixmap(matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=False)
         picture = Image.frombuffer("RGB", (drawn.width, drawn.height), drawn.samples_mv)
         said = pymupdf.TOOLS.mupdf_warnings()
-        self.lost_picture = _NO_PICTURE in said or (_PICTURE_ENDS_EARLY in said and _is_unfilled(opened, picture))
+        self.lost_picture = _NO_PICTURE in said or (_PICTURE_ENDS_EARLY in said and self._has_lost_end(opened, picture))
         self._drawn += 1
         if self._drawn % _DRAWN_UNTIL_SHRUNK == 0:
             pymupdf.TOOLS.store_shrink(100)
         return to_jpeg(picture, edge=edge, quality=quality)
+
+    def _has_lost_end(self, opened: Any, drawn: Image.Image) -> bool:
+        """Whether a JPEG lacks more than its end mark: its last pixels, in any corner if turned, or a last pass."""
+        kept = (self._file.xref_stream_raw(image[0]) for image in opened.get_images() if "DCTDecode" in image[8])
+        if any(is_progressive(raw or b"") for raw in kept):
+            return True
+        turn = Turn(opened.rotation_matrix if opened.rotation else None)
+        scale = drawn.width / max(opened.rect.width, 1.0)
+        for box in (turn.box(box) for kind, box in opened.get_bboxlog() if kind == "fill-image"):
+            left, right = (round(min(max(x * scale, 0), drawn.width)) for x in box[::2])
+            top, bottom = (round(min(max(y * scale, 0), drawn.height)) for y in box[1::2])
+            if any(is_made_up(drawn, x, y) for x, y in product((left, right - MADE_UP), (top, bottom - MADE_UP))):
+                return True
+        return False
 
 
 def _listen() -> None:
     """From here on the engine's warnings are ours. One that repeats the last would only be counted."""
     pymupdf.mupdf.fz_warn("folio listens")
     pymupdf.TOOLS.reset_mupdf_warnings()
-
-
-def _is_unfilled(opened: Any, drawn: Image.Image) -> bool:
-    """Whether a JPEG's last pixels are those that its decoder makes up, one flat grey; turned, in any corner."""
-    turn = Turn(opened.rotation_matrix if opened.rotation else None)
-    scale = drawn.width / max(opened.rect.width, 1.0)
-    for box in (turn.box(box) for kind, box in opened.get_bboxlog() if kind == "fill-image"):
-        left, right = (round(min(max(x * scale, 0), drawn.width)) for x in box[::2])
-        top, bottom = (round(min(max(y * scale, 0), drawn.height)) for y in box[1::2])
-        for x, y in product((left, right - _CORNER_PIXELS), (top, bottom - _CORNER_PIXELS)):
-            corner: Any = drawn.crop((x, y, x + _CORNER_PIXELS, y + _CORNER_PIXELS)).getextrema()  # a pair a channel
-            if all(low == high < _PAPER_FROM for low, high in corner):
-                return True
-    return False
 
 
 def _is_whole(packed: bytes, filters: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import struct
@@ -28,6 +29,18 @@ class Worker:
 
     def greet(self, name: str) -> str:
         return f"{self.greeting}, {name}"
+
+    def fill_memory(self) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + (64 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        size, kept = 1 << 20, []
+        while size:
+            try:
+                kept.append(bytes(size))
+            except MemoryError:
+                size //= 2
+        raise MemoryError
 
     def echo(self, value: object) -> object:
         return value
@@ -89,6 +102,11 @@ class TestChild:
         assert await child.call("echo", frame) == frame
         assert await child.call("echo", bytes(3_000_000)) == bytes(3_000_000)
         assert child.starts == 1
+
+    async def test_a_child_without_a_byte_left_says_so(self, child: Child) -> None:
+        with pytest.raises(Permanent) as memory:
+            await child.call("fill_memory")
+        assert memory.value.cause is Cause.RENDER_OOM
 
     async def test_errors_come_back_as_what_they_are_and_the_child_lives_on(self, child: Child) -> None:
         with pytest.raises(Permanent) as permanent:

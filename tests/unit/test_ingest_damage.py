@@ -106,3 +106,34 @@ async def test_a_scan_that_cannot_be_decoded_is_a_failed_page_and_no_blank_one(
     paper.save(kept, "JPEG")
     found = await read(scan(tmp_path / "a.pdf", damage(kept.getvalue()), turned))
     assert (found.cause, found.image is None) == (cause, cause is not None)
+
+
+def drawn(**how: bool) -> bytes:
+    kept = io.BytesIO()
+    paper = Image.new("RGB", (600, 800), (40, 40, 40))
+    paper.paste(Image.effect_noise((500, 700), 80).convert("RGB"), (50, 50))
+    paper.save(kept, "JPEG", **how)
+    return kept.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["a.pdf", "a.jpg"])
+@pytest.mark.parametrize(
+    ("jpeg", "cause"),
+    [
+        (drawn()[:-2], None),
+        (drawn()[:-3000], Cause.CORRUPT),
+        (drawn(progressive=True), None),
+        (drawn(progressive=True)[: len(drawn(progressive=True)) // 10], Cause.CORRUPT),
+    ],
+    ids=["without the end mark", "broken off", "progressive", "progressive and broken off"],
+)
+async def test_a_scan_on_a_dark_ground_is_judged_alike_as_a_file_and_in_a_pdf(
+    tmp_path: Path, jpeg: bytes, cause: Cause | None, kind: str
+) -> None:
+    path = tmp_path / kind
+    if path.suffix == ".pdf":
+        scan(path, jpeg)
+    else:
+        path.write_bytes(jpeg)
+    found = await read(path)
+    assert (found.cause, found.image is None) == (cause, cause is not None)
