@@ -60,6 +60,9 @@ def main() -> int:
         print("FOLIO_TEST_DATA names no folder with Markdown: nothing was measured.")
         return 0
     pages = real_pages()
+    if not pages:
+        print("There is no page of Markdown in the folder that FOLIO_TEST_DATA names.")
+        return 2
     rows: list[tuple[str, ...]] = [("", "count", "reference", "folio", "of these late")]
     began = time.process_time()
     failed = alarms(rows, REAL, pages)

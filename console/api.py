@@ -24,7 +24,7 @@ from console.health import alive, ready
 from console.refusals import Wrong, add_errors, only_known
 from folio import __version__, questions, records
 from folio.claims import plain_metadata
-from folio.errors import Cause, Permanent, Transient
+from folio.errors import Cause, FolioError, Permanent, Transient
 from folio.ids import DOC_ID_CHARS_MAX, TENANT_DEFAULT, doc_of
 from folio.log import Record
 from folio.questions import Filters, Hit, Question
@@ -299,9 +299,9 @@ def _with_token(token: str) -> Callable[[Request], None]:
 
 
 async def _replaced(owner: Owner, shown: PageText, text: PageText) -> PageText:
-    """Appended as the OCR stage would have. Raises Wrong for what would not be shown, or is of something else."""
+    """Appended as the OCR stage would have. Raises FolioError, or Wrong for what is of something else."""
     if shown.source is not Source.OCR:
-        raise Wrong(f"page {shown.page} has text of its own, which goes before what OCR reads: nothing to replace")
+        raise FolioError(f"page {shown.page} has text of its own, which goes before what OCR reads: nothing to replace")
     if (text.doc, text.version, text.page, text.source) != (shown.doc, shown.version, shown.page, shown.source):
         raise Wrong(f"page {text.page} of {text.doc} in version {text.version}: not the page that is there now")
     if text.status != "ok" or text.verify:

@@ -9,7 +9,7 @@ from console import reading
 from console.options import say
 from console.session import open_session
 from folio import telemetry
-from folio.errors import FolioError, Permanent, Transient
+from folio.errors import FolioError, Permanent, SettingsError, Transient
 from folio.records import Page, PageText
 from folio.settings import Settings, load
 from infra.engines import open_engine
@@ -27,14 +27,15 @@ def reread(
     """As the API answers for a page that is kept. `asked` is of `ocr`, and for this page alone: where this process is
     the owner meanwhile, pages that wait are read as `settings` say.
 
-    Raises FolioError when there is no such page or picture, when the engine is away or does not know what is asked.
+    Raises SettingsError for what the engine does not know, FolioError when there is no such page or picture, or the
+    engine is away.
     """
     if blank := sorted(name for name, value in asked.items() if not str(value).strip()):
         raise FolioError(f"--{blank[0]} is empty: leave it out, or say what to read it with")
     wanted = load(overrides={"data": settings.data, "ocr": dict(asked)})
     engine = wanted.ocr.engine
     if engine in KNOWS_NOTHING_OF_IT and (unknown := sorted(asked.keys() - {"engine"})):
-        raise FolioError(f"ocr.engine = {engine} has no {' and no '.join(unknown)}: --engine remote or deepseek has")
+        raise SettingsError(f"ocr.engine = {engine} has no {' and no '.join(unknown)}: --engine remote or deepseek has")
     telemetry.configure(level="WARNING", json=settings.telemetry.json_lines)  # stdout is the page's
     reader = open_engine(wanted)  # refuses what cannot be before anything is fetched
     with open_session(settings, warm=False) as session:
@@ -65,6 +66,6 @@ async def _read(engine: Engine, page: Page, jpeg: bytes) -> PageText:
     except Permanent as error:
         return failed_text(page, error, engine=engine.name)
     except Transient as error:
-        raise FolioError(f"{error}; nothing was changed, try again when it is back") from None
+        raise FolioError(f"{error}; nothing was changed: try again when that is mended") from None
     finally:
         await engine.close()

@@ -51,10 +51,10 @@ REFUSED = [
     # what was typed, exit code, what is said
     ({"name": "nothing.pdf"}, (), 1, "there is no document 'nothing.pdf': folio status lists what there is"),
     ({"number": "9"}, (), 1, f"page 9 of {SCAN}: the document has 1"),
-    ({"number": "9" * 20}, (), 1, "should be less than or equal to 1000000000"),
+    ({"number": "9" * 20}, (), 2, "should be less than or equal to 1000000000"),
     ({"name": WORDS}, (), 1, f"{WORDS} is a text, it has no picture: folio page prints its pages"),
-    ({}, ("--mode", "large"), 1, "ocr.engine = scripted has no mode: --engine remote or deepseek has"),
-    ({}, ("--mode", "large", "--prompt", "text"), 1, "ocr.engine = scripted has no mode and no prompt"),
+    ({}, ("--mode", "large"), 2, "ocr.engine = scripted has no mode: --engine remote or deepseek has"),
+    ({}, ("--mode", "large", "--prompt", "text"), 2, "ocr.engine = scripted has no mode and no prompt"),
     ({}, ("--engine", "rapdi"), 2, "did you mean rapid?"),
     ({}, ("--engine", "remote", "--mode", "larg"), 2, "ocr.mode = 'larg': did you mean large?"),
     ({}, ("--engine", "remote", "--prompt", "markdwon"), 2, "no prompt 'markdwon': did you mean markdown?"),
@@ -78,7 +78,7 @@ def test_what_cannot_be_read_again_is_told(
     assert ran.err.startswith("folio: ")
     assert said in ran.err
     if "engine_down" in ran.err:
-        assert "nothing was changed, try again when it is back" in ran.err
+        assert "nothing was changed: try again when that is mended" in ran.err
 
 
 def test_what_says_how_to_read_wants_reread_and_text_is_no_picture(library: Desk, tmp_path: Path) -> None:
