@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from console.client import Client
 from console.numbers import count
 from console.session import open_session
+from console.shown import shown
 from folio import telemetry
 from folio.errors import FolioError
+from folio.ids import doc_id_of
 from folio.settings import Settings
 from folio.topics import BY_NAME
 from infra.places import REPLAYS_APART_FOLDER
@@ -176,7 +178,8 @@ def plan_lines(plan: Answer, asked: Mapping[str, Any]) -> Iterator[str]:
     if plan["seconds_min"]:
         yield f"at this rate it takes at least {_lasts(plan['seconds_min'])}"
     if not plan["records"]:
-        yield "there is nothing to replay"
+        of = f": {asked['topic']} keeps no record of {shown(doc_id_of(asked['doc']))}" if asked["doc"] else ""
+        yield f"there is nothing to replay{of}"
 
 
 def progress_line(one: Answer, session_s: float) -> str:

@@ -123,7 +123,9 @@ def test_what_replay_refuses(tmp_path: Path) -> None:
             ran = desk.folio("replay", *arguments)
             assert ran.code == code, (arguments, ran)
             assert says in ran.err, (arguments, ran.err)
-        assert "there is nothing to replay" in desk.ok("replay", "--topic", PAGES_BULK.name, "--yes").out
+        nobody = desk.ok("replay", "--topic", "pages", "--document", "nobody.pdf", "--yes").out
+        assert "there is nothing to replay: pages keeps no record of nobody.pdf" in nobody
+        assert "there is nothing to replay\n" in desk.ok("replay", "--topic", PAGES_BULK.name, "--yes").out
         assert desk.folio("replay", "--topic", "pages").code == 1, "nobody is there to say yes"
     gap = desk.ok("replay", "--topic", "pages", "--group", "ocr", "--accept-gap")
     assert gap.out == "group ocr has lost no record of pages\n"
