@@ -15,7 +15,7 @@ import typer
 
 from console import summary
 from console.client import AS_IT_IS, Client, Reading, Refused
-from console.following import BAD, NOTHING, Following, Result, standing
+from console.following import BAD, NOTHING, Following, Result, fill_in_flaws
 from console.progress import Progress
 from console.session import Session
 from console.shown import shown, tell
@@ -84,6 +84,8 @@ class Adding:
                 progress.to_come = len(files) - number
                 self._hand_over(file, following if wait else None)
                 following.look()
+            unchanged = [one for one in self.results if one["state"] == "unchanged"]
+            fill_in_flaws(self.settings.data / LEDGER_FILE, unchanged)
             following.wait()
         return self.results
 
@@ -102,8 +104,6 @@ class Adding:
     def _hand_over(self, file: File, following: Following | None) -> None:
         self.in_hand = file.name
         result = put(self.session, file, self.reading)
-        if result["state"] == "unchanged":
-            result |= standing(self.settings.data / LEDGER_FILE, result)
         self.results.append(result)
         self.in_hand = ""
         if following is not None and result["state"] == "queued":

@@ -205,11 +205,10 @@ def _print_end(summary: dict[str, Any], results: list[dict[str, Any]], out: Any)
 
 
 def _exit(results: list[dict[str, Any]]) -> None:
-    from console.following import BAD
+    from console.following import BAD, is_flawed
 
     bad = [result for result in results if result["state"] in (*BAD, "deleted")]
-    flawed = [one for one in results if one["state"] == "searchable with gaps" or one["gaps"] or one["lacking_cause"]]
-    if bad or flawed:
+    if bad or any(map(is_flawed, results)):
         raise typer.Exit(Exit.ERROR if len(bad) == len(results) else Exit.PARTIAL)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ POLL_SHARE = 4
 OWNER_EVERY_S = 1.0
 
 Result = dict[str, Any]
-NUMBERS: Result = {"pages": 0, "pages_read": 0, "chunks": 0, "embedded": 0, "lacking": 0, "lacking_cause": None}
-NOTHING: Result = NUMBERS | {"gaps": {}, "cause": None, "detail": ""}
+NUMBERS: Result = {"pages": 0, "pages_read": 0, "chunks": 0, "embedded": 0, "lacking": 0}
+NOTHING: Result = NUMBERS | {"gaps": {}, "lacking_cause": None, "cause": None, "detail": ""}
 PAGES_OF = {
     "announced": "pages",
     "digital": "pages_born_digital",
@@ -201,13 +202,19 @@ def gaps_of(ledger: Path, status: audit.DocumentStatus) -> dict[int, str]:
     return {page.page: str(page.cause) for page in whole.pages if page.status == "failed"} if whole else {}
 
 
-def standing(ledger: Path, result: Result) -> Result:
-    """What of a document that was there already is missing, and stays so."""
-    doc = doc_of(TENANT_DEFAULT, result["document"])
-    known = audit.summaries(ledger, [doc]).get(doc)
-    if known is None or known.state in audit.UNSETTLED:
-        return {}
-    return {"gaps": gaps_of(ledger, known)} | _vectors(known)
+def fill_in_flaws(ledger: Path, results: Sequence[Result]) -> None:
+    """What of documents that were there already is missing, and stays so."""
+    docs = [doc_of(TENANT_DEFAULT, one["document"]) for one in results]
+    known = audit.summaries(ledger, docs)
+    for doc, result in zip(docs, results, strict=True):
+        status = known.get(doc)
+        if status is not None and status.state not in audit.UNSETTLED:
+            result.update({"gaps": gaps_of(ledger, status)} | _vectors(status))
+
+
+def is_flawed(result: Result) -> bool:
+    """Whether something of a document that is searchable is missing: pages, or what its meaning is found by."""
+    return bool(result["state"] == "searchable with gaps" or result["gaps"] or result["lacking_cause"])
 
 
 def wait_until_settled(session: Session, settings: Settings, results: list[Result], *, talk: bool) -> list[Result]:

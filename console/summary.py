@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from console.following import BAD, Result
+from console.following import BAD, Result, is_flawed
 from console.numbers import count
 from console.pace import duration
 from folio.errors import Cause
@@ -87,8 +87,7 @@ def lines(summary: dict[str, Any]) -> Iterator[str]:
 
 def next_step(results: Sequence[Result]) -> str:
     """The command that most likely comes next."""
-    bad = ("failed", "searchable with gaps", "cancelled")
-    flawed = [one for one in results if one["state"] in bad or one["gaps"] or one["lacking_cause"]]
+    flawed = [one for one in results if one["state"] in ("failed", "cancelled") or is_flawed(one)]
     good = any(one["state"] in ("searchable", "searchable with gaps", "unchanged") for one in results)
     if any(one["state"] == "queued" for one in results):
         return "next: folio status"

@@ -77,7 +77,7 @@ class MuPdf:
         _listen()
         size = opened.rect
         sheet = Sheet(width=size.width, height=size.height)
-        turn = Turn(opened.rotation_matrix if opened.rotation else None)
+        turn = _turn(opened)
         blocks = opened.get_text("dict", flags=_FLAGS)["blocks"]
         texts = [block for block in blocks if block["type"] == _TEXT]
         if found := doubts(texts):
@@ -154,7 +154,7 @@ class MuPdf:
         kept = (self._file.xref_stream_raw(image[0]) for image in opened.get_images() if "DCTDecode" in image[8])
         if any(is_progressive(raw or b"") for raw in kept):
             return True
-        turn = Turn(opened.rotation_matrix if opened.rotation else None)
+        turn = _turn(opened)
         scale = drawn.width / max(opened.rect.width, 1.0)
         for box in (turn.box(box) for kind, box in opened.get_bboxlog() if kind == "fill-image"):
             left, right = (round(min(max(x * scale, 0), drawn.width)) for x in box[::2])
@@ -162,6 +162,10 @@ class MuPdf:
             if any(is_made_up(drawn, x, y) for x, y in product((left, right - MADE_UP), (top, bottom - MADE_UP))):
                 return True
         return False
+
+
+def _turn(opened: Any) -> Turn:
+    return Turn(opened.rotation_matrix if opened.rotation else None)
 
 
 def _listen() -> None:

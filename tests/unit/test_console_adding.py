@@ -11,7 +11,7 @@ import typer
 from console.adding import _gaps, collect, left_out, line
 from console.cli_adding import _exit
 from console.exporting import not_exported
-from console.following import NOTHING, Following, Result, standing
+from console.following import NOTHING, Following, Result, fill_in_flaws
 from console.options import Exit
 from console.pace import Counts, Pace
 from console.progress import Progress, bar, headline
@@ -60,7 +60,7 @@ async def test_what_is_there_and_lacks_something_says_so_each_time(tmp_path: Pat
     )
     await world.put(topics.DEAD, letter, {"folio-revision": str(world.last().revision)})
     there = result("unchanged", document=doc_id_of(DOC), version=version, outcome="unchanged")
-    there |= standing(world.path, there)
+    fill_in_flaws(world.path, [there])
     await world.store.close()
     said = f"(version {version}), 2 chunks found by words only (internal), gaps: page 2 (corrupt)"
     assert line(there) == f"{doc_id_of(DOC)}: already there, nothing to do {said}"

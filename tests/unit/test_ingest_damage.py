@@ -19,6 +19,7 @@ LINES = [f"Sheet {number}: the harbour pump ran for {number * 37} hours." for nu
 CONTENT = "BT /F1 12 Tf 72 800 Td " + " ".join(f"0 -16 Td ({line}) Tj" for line in LINES) + " ET"
 PACKED = zlib.compress(CONTENT.encode())
 HALF = len(PACKED) // 2
+DARK = (40, 40, 40)
 
 
 def page(path: Path, packed: bytes, filters: bytes = b"/FlateDecode") -> Path:
@@ -85,6 +86,14 @@ def scan(path: Path, jpeg: bytes, turned: int = 0) -> Path:
     )
 
 
+def drawn(ground: object, **how: bool) -> bytes:
+    kept = io.BytesIO()
+    paper = Image.new("RGB", (600, 800), ground)
+    paper.paste(Image.effect_noise((500, 700), 80).convert("RGB"), (50, 50))
+    paper.save(kept, "JPEG", **how)
+    return kept.getvalue()
+
+
 @pytest.mark.parametrize("turned", [0, 90])
 @pytest.mark.parametrize(
     ("damage", "cause"),
@@ -100,30 +109,18 @@ def scan(path: Path, jpeg: bytes, turned: int = 0) -> Path:
 async def test_a_scan_that_cannot_be_decoded_is_a_failed_page_and_no_blank_one(
     tmp_path: Path, damage: Callable[[bytes], bytes], cause: Cause | None, turned: int
 ) -> None:
-    kept = io.BytesIO()
-    paper = Image.new("RGB", (600, 800), "white")
-    paper.paste(Image.effect_noise((500, 700), 80).convert("RGB"), (50, 50))
-    paper.save(kept, "JPEG")
-    found = await read(scan(tmp_path / "a.pdf", damage(kept.getvalue()), turned))
+    found = await read(scan(tmp_path / "a.pdf", damage(drawn("white")), turned))
     assert (found.cause, found.image is None) == (cause, cause is not None)
-
-
-def drawn(**how: bool) -> bytes:
-    kept = io.BytesIO()
-    paper = Image.new("RGB", (600, 800), (40, 40, 40))
-    paper.paste(Image.effect_noise((500, 700), 80).convert("RGB"), (50, 50))
-    paper.save(kept, "JPEG", **how)
-    return kept.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["a.pdf", "a.jpg"])
 @pytest.mark.parametrize(
     ("jpeg", "cause"),
     [
-        (drawn()[:-2], None),
-        (drawn()[:-3000], Cause.CORRUPT),
-        (drawn(progressive=True), None),
-        (drawn(progressive=True)[: len(drawn(progressive=True)) // 10], Cause.CORRUPT),
+        (drawn(DARK)[:-2], None),
+        (drawn(DARK)[:-3000], Cause.CORRUPT),
+        (drawn(DARK, progressive=True), None),
+        (drawn(DARK, progressive=True)[:18_000], Cause.CORRUPT),
     ],
     ids=["without the end mark", "broken off", "progressive", "progressive and broken off"],
 )
