@@ -136,7 +136,7 @@ async def test_retention_gives_the_disk_back_and_the_write_ahead_log_is_emptied(
         full = (tmp_path / "log.sqlite").stat().st_size
         assert full > 6_000_000
         log._keep_s["t"] = -1
-        appends = [asyncio.create_task(log.append(C, [Record("k", b"meanwhile")])) for _ in range(20)]
+        appends = [asyncio.create_task(log.append(C, [Record(f"k{n}", b"meanwhile")])) for n in range(20)]
         await log.housekeep()
         await asyncio.gather(*appends)
         assert (tmp_path / "log.sqlite").stat().st_size < full / 20
