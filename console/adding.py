@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 from console import summary
-from console.client import AS_IT_IS, Client, Reading, Refused
+from console.client import AS_IT_IS, Changing, Client, Reading, Refused
 from console.following import BAD, NOTHING, Following, Result, fill_in_flaws
 from console.progress import Progress
 from console.session import Session
@@ -24,6 +24,8 @@ from infra.places import LEDGER_FILE
 from ingest.folder import Choice, chosen_files, walk
 
 NAMED_MAX = 3
+CHANGING = "changing"
+"""Why a file was not handed over: it was being written to."""
 LISTED_MAX = 20
 """Of more documents than these only those are listed that are not simply searchable."""
 
@@ -191,6 +193,8 @@ def put(session: Session, file: File, reading: Reading) -> Result:
         done = session.told(hand_over)
     except Refused as error:
         return nothing | {"cause": error.cause, "detail": str(error).removeprefix(f"{error.cause}: ")}
+    except Changing as error:
+        return nothing | {"cause": CHANGING, "detail": str(error)}
     except OSError as error:
         if error.filename and os.fspath(error.filename) != str(file.path):  # of the data folder: no file is to blame
             raise

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ AS_IT_IS = Reading()
 
 class OwnerGone(FolioError):
     """The owner ended while we talked to it; whatever it acknowledged is safe."""
+
+
+class Changing(FolioError):
+    """Somebody writes to the file: half of it, or a mix of two, is not handed over."""
 
 
 class Refused(FolioError):
@@ -133,14 +138,17 @@ class Client:
     def _answer(
         self, method: str, address: str, *, body: bytes | Path | None = None, password: str = ""
     ) -> Iterator[http.client.HTTPResponse]:
-        """The answer while it is read. Raises Refused for what the owner refuses, OwnerGone when it ends meanwhile."""
+        """The answer while it is read. Raises Refused for what the owner refuses, OwnerGone when it ends meanwhile,
+        Changing for a file that does.
+        """
         connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=TIMEOUT_S)
         headers = {"Authorization": f"Bearer {self.address.token}", "Content-Type": "application/json"}
         headers |= {"Folio-Password": quote(password)} if password else {}
         try:
             if isinstance(body, Path):
-                headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(body.stat().st_size)}
-                connection.request(method, address, _parts(body), headers)
+                found = body.stat()
+                headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(found.st_size)}
+                connection.request(method, address, _parts(body, found), headers)
             else:
                 connection.request(method, address, body, headers)
             response = connection.getresponse()
@@ -169,7 +177,18 @@ def _address(path: str, asked: Mapping[str, Any]) -> str:
     return f"{path}?{urlencode(given, doseq=True)}"
 
 
-def _parts(path: Path) -> Iterator[bytes]:
+def _parts(path: Path, found: os.stat_result) -> Iterator[bytes]:
+    """The bytes that were found. The last of them are held back from a file that is another by then."""
+    left = found.st_size
     with path.open("rb") as file:
-        while part := file.read(BODY_BYTES):
+        while left > BODY_BYTES and (part := file.read(BODY_BYTES)):
+            left -= len(part)
             yield part
+        last = file.read(left)
+        if len(last) != left or _looks(os.fstat(file.fileno())) != _looks(found):
+            raise Changing("somebody writes to it: add it again when it is complete")
+        yield last
+
+
+def _looks(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns

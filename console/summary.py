@@ -24,6 +24,10 @@ STATES = {
     "refused": "refused",
     "cancelled": "cancelled",
 }
+REFUSALS = {
+    "unreadable": "The file cannot be read from where it lies.",
+    "changing": "The file was being written to.",
+}
 
 
 class Sum:
@@ -108,7 +112,7 @@ def sentence(cause: str) -> str:
     try:
         return Cause(cause).sentence
     except ValueError:
-        return "The file cannot be read from where it lies." if cause == "unreadable" else "It was refused."
+        return REFUSALS.get(cause, "It was refused.")
 
 
 def _causes(one: Result) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from console.adding import file_at, put
+from console.adding import CHANGING, file_at, put
 from console.client import AS_IT_IS, Reading
 from console.following import Following, Result
 from console.options import Exit
@@ -89,6 +89,8 @@ class Watching:
                 self._idle_since_s = None
                 result = await asyncio.to_thread(self._put, found.path, found.problem)
                 self._idle_since_s = time.monotonic()
+                if result is not None and result["cause"] == CHANGING:
+                    continue  # it comes again once it has settled again
                 if result is not None and result["state"] == "queued":
                     following.add(result)
                 elif result is not None:

@@ -1,5 +1,6 @@
 """The lines of add: what is new of a document, what still answers, what a folder leaves out, when it will end."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,14 +9,15 @@ from pathlib import Path
 import pytest
 import typer
 
-from console.adding import _gaps, collect, left_out, line
+from console.adding import _gaps, collect, file_at, left_out, line, put
 from console.cli_adding import _exit
+from console.client import AS_IT_IS, Changing, _parts
 from console.exporting import not_exported
 from console.following import NOTHING, Following, Result, fill_in_flaws
 from console.options import Exit
 from console.pace import Counts, Pace
 from console.progress import Progress, bar, headline
-from console.session import Session
+from console.session import Session, open_session
 from console.summary import next_step, summed
 from folio import topics
 from folio.errors import Cause
@@ -24,6 +26,7 @@ from folio.records import DeadLetter
 from folio.settings import load
 from infra.places import LEDGER_FILE
 from ingest.folder import Choice
+from ledger import audit
 from ledger.audit import DocumentStatus
 from tests.unit.ledger_world import DOC, World
 
@@ -195,3 +198,39 @@ def test_what_was_deleted_while_it_was_added_is_not_called_done() -> None:
         with pytest.raises(typer.Exit) as ended:
             _exit(results)
         assert ended.value.exit_code == code
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+@pytest.mark.parametrize("becomes", [b"longer than it was" * 200_000, b"short", b""])
+def test_a_file_that_is_being_written_to_is_refused_whole_and_taken_once_it_rests(
+    tmp_path: Path, size: int, becomes: bytes
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"x" * size)
+    as_it_was = path.stat()
+    path.write_bytes(becomes)
+    if becomes != b"x" * size:
+        with pytest.raises(Changing):
+            list(_parts(path, as_it_was))
+    assert b"".join(_parts(path, path.stat())) == becomes
+
+
+def test_half_a_file_is_no_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("the first half")
+    real = os.fstat
+
+    def written_to_meanwhile(number: int) -> os.stat_result:
+        with path.open("a") as file:
+            file.write(" and more")
+        return real(number)
+
+    settings = load(environment={}, overrides={"data": tmp_path / "data", "indexer": {"embedder": "hash"}})
+    with open_session(settings, warm=False) as session:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fstat", written_to_meanwhile)
+            refused = put(session, file_at(path), AS_IT_IS)
+        assert (refused["state"], refused["cause"]) == ("refused", "changing")
+        assert line(refused) == "a.txt: refused: changing: somebody writes to it: add it again when it is complete"
+        assert not list(audit.find(settings.data / LEDGER_FILE, uri=path.as_uri()))
+        assert put(session, file_at(path), AS_IT_IS)["state"] == "queued"
