@@ -50,6 +50,7 @@ class Following:
         self._pending: dict[str, list[Result]] = {}
         self._by_words: dict[str, list[Result]] = {}
         """Searchable, and settled for whoever waits for that; their vectors are to come."""
+        self._without: list[Result] = []
         self._done = 0
         self._pages_done: Counter[str] = Counter()
         self._next_s = 0.0
@@ -88,6 +89,11 @@ class Following:
         self._progress.show(self._counts(), self._waiting(), self._lags)
         return settled
 
+    def without_vectors(self) -> list[Result]:
+        """Of what was settled: those whose vectors were given up since this was asked last."""
+        given_up, self._without = self._without, []
+        return given_up
+
     def _ask(self) -> list[Result]:
         names = {*self._pending, *self._by_words}
         known = audit.summaries(self._ledger, [doc_of(TENANT_DEFAULT, name) for name in names])
@@ -119,7 +125,8 @@ class Following:
         for result in self._by_words.get(status.document, ()):
             result.update(_vectors(status))
         if not status.awaits_vectors or status.state in audit.UNSETTLED:
-            self._by_words.pop(status.document, None)
+            done = self._by_words.pop(status.document, [])
+            self._without += done if status.lacking_cause else []
 
     def _searchable(self) -> str:
         lacking = count(sum(_lacking(of) for of in self._by_words.values()), "chunk")

@@ -50,6 +50,10 @@ class Sum:
             detail = one["detail"] if one["state"] in BAD else ""
             self._details[cause] = detail if self._details.get(cause, detail) == detail else ""
 
+    def lacks(self, one: Result) -> None:
+        """One that was added when its vectors were still to come, and now never will."""
+        self._causes[one["lacking_cause"]].append(one["document"])
+
     def after(self, seconds: float) -> dict[str, Any]:
         """The summary as numbers, as --json prints it."""
         read = self._pages["born_digital"] + self._pages["scanned"]
@@ -58,7 +62,7 @@ class Sum:
             "states": dict(self._states),
             "pages": dict(self._pages),
             "causes": {
-                cause: {"sentence": self._details[cause] or sentence(cause), "documents": of}
+                cause: {"sentence": self._details.get(cause) or sentence(cause), "documents": of}
                 for cause, of in self._causes.items()
             },
             "seconds": round(seconds, 1),

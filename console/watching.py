@@ -66,17 +66,22 @@ class Watching:
         adding = asyncio.create_task(self._add(tell, following, stop))
         try:
             while not adding.done() or (following.pending and not interrupted.is_set()):
-                for result in following.look():
-                    self._settled(result, tell)
+                self._look(following, tell)
                 if self.once and self._is_stuck():
                     stop.set()
                 await asyncio.wait({adding}, timeout=LOOK_S) if not adding.done() else await asyncio.sleep(LOOK_S)
         finally:
             stop.set()
             await adding
-        for result in following.look(at_once=True):  # what was done while it ended is told, not left open
-            self._settled(result, tell)
+        self._look(following, tell, at_once=True)  # what was done while it ended is told, not left open
         self.unsettled = following.pending
+
+    def _look(self, following: Following, tell: Callable[[Result], None], *, at_once: bool = False) -> None:
+        for result in following.look(at_once=at_once):
+            self._settled(result, tell)
+        for result in following.without_vectors():
+            self.summary.lacks(result)
+            tell(result)
 
     async def _add(self, tell: Callable[[Result], None], following: Following, stop: asyncio.Event) -> None:
         """Hand over each file as it settles; with `once` until all have been that are there now."""
@@ -159,7 +164,7 @@ def exit_code(summary: dict[str, Any]) -> Exit:
     bad = sum(states.get(state, 0) for state in ("failed", "refused", "cancelled"))
     if bad and bad == summary["documents"] and not summary["already_there"]:
         return Exit.ERROR
-    return Exit.PARTIAL if bad or states.get("searchable with gaps") else Exit.OK
+    return Exit.PARTIAL if bad or summary["causes"] else Exit.OK
 
 
 def _there(folder: Path, choice: Choice) -> set[Path]:

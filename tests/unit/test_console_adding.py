@@ -19,6 +19,7 @@ from console.pace import Counts, Pace
 from console.progress import Progress, bar, headline
 from console.session import Session, open_session
 from console.summary import next_step, summed
+from console.watching import Watching, exit_code
 from folio import topics
 from folio.errors import Cause
 from folio.ids import Doc, doc_id_of
@@ -51,6 +52,13 @@ def test_a_version_that_failed_says_which_one_still_answers() -> None:
     assert line(failed | {"searchable_version": 4}) == line(failed), "none but itself"
 
 
+async def vectors_given_up(world: World) -> None:
+    letter = DeadLetter(
+        stage="embed-g1", cause=Cause.INTERNAL, topic=topics.RECEIPTS.name, partition=0, offset=0, key=DOC, doc=DOC
+    )
+    await world.put(topics.DEAD, letter, {"folio-revision": str(world.last().revision)})
+
+
 async def test_what_is_there_and_lacks_something_says_so_each_time(tmp_path: Path) -> None:
     world = World(tmp_path / LEDGER_FILE)
     version = await world.upload()
@@ -58,10 +66,7 @@ async def test_what_is_there_and_lacks_something_says_so_each_time(tmp_path: Pat
     await world.text(2, version, page_count=2, status="failed", cause=Cause.CORRUPT)
     await world.tick()
     await world.receipt(world.last(), chunks=3, embedded=1, lacking=2)
-    letter = DeadLetter(
-        stage="embed-g1", cause=Cause.INTERNAL, topic=topics.RECEIPTS.name, partition=0, offset=0, key=DOC, doc=DOC
-    )
-    await world.put(topics.DEAD, letter, {"folio-revision": str(world.last().revision)})
+    await vectors_given_up(world)
     there = result("unchanged", document=doc_id_of(DOC), version=version, outcome="unchanged")
     fill_in_flaws(world.path, [there])
     await world.store.close()
@@ -149,6 +154,32 @@ async def test_what_is_found_by_words_is_settled_and_its_vectors_are_waited_for(
     assert following.look() == []
     assert (one["embedded"], one["lacking"], following.pending) == (3, 0, 0)
     await world.store.close()
+
+
+async def test_a_watch_says_when_vectors_are_given_up_that_it_had_waited_for(tmp_path: Path) -> None:
+    world = World(tmp_path / LEDGER_FILE)
+    version = await world.upload()
+    await world.text(1, version, page_count=1)
+    await world.tick()
+    await world.receipt(world.last(), chunks=3, lacking=3)
+    settings = load(environment={}, overrides={"data": tmp_path})
+    session = Session(settings)
+    watching = Watching(session=session, settings=settings, folder=tmp_path, choice=Choice(), settle_s=1)
+    following, told = Following(session, settings, Progress(talk=False)), []
+    following.add(result("queued", document=doc_id_of(DOC), version=version))
+    watching._look(following, lambda one: told.append(line(one)), at_once=True)
+    assert exit_code(watching.summary.after(1) | {"already_there": 0}) == Exit.OK
+    await vectors_given_up(world)
+    for _ in range(2):  # once is enough
+        watching._look(following, lambda one: told.append(line(one)), at_once=True)
+    await world.store.close()
+    assert [said.rpartition(", ")[2] for said in told] == [
+        "3 chunks found by words only",
+        "3 chunks found by words only (internal)",
+    ]
+    summary = watching.summary.after(1) | {"already_there": 0}
+    assert (summary["documents"], summary["causes"]["internal"]["documents"]) == (1, [doc_id_of(DOC)])
+    assert (exit_code(summary), following.pending) == (Exit.PARTIAL, 0)
 
 
 def test_the_summary_says_what_is_said_of_the_documents_where_that_is_one_thing() -> None:
