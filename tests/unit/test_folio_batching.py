@@ -44,7 +44,7 @@ async def test_one_that_comes_alone_waits_for_nobody_and_those_that_follow_do() 
     assert not has_answer(second)
     await asyncio.gather(second, batcher(3))
     assert calls.batches == [[1], [2, 3]]
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - began >= 1.0
 
 
 async def test_an_error_is_told_to_all_of_its_batch_and_to_nobody_else() -> None:
