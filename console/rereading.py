@@ -31,7 +31,7 @@ def reread(
     engine is away.
     """
     if blank := sorted(name for name, value in asked.items() if not str(value).strip()):
-        raise FolioError(f"--{blank[0]} is empty: leave it out, or say what to read it with")
+        raise SettingsError(f"--{blank[0]} is empty: leave it out, or say what to read it with")
     wanted = load(overrides={"data": settings.data, "ocr": dict(asked)})
     engine = wanted.ocr.engine
     if engine in KNOWS_NOTHING_OF_IT and (unknown := sorted(asked.keys() - {"engine"})):

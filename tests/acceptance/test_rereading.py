@@ -61,7 +61,7 @@ REFUSED = [
     ({}, ("--engine", "remote", "--prompt", "locate: <|ref|>"), 2, "ocr.prompt: nothing to locate"),
     ({}, ("--engine", "remote", "--prompt", "free: <\uff5cend\u2581of\u2581sentence\uff5c>"), 2, "the prompt is empty"),
     ({}, ("--engine", "remote", "--prompt", "free: a\udcff"), 2, "the prompt is not UTF-8"),
-    ({}, ("--engine", "remote", "--prompt", ""), 1, "--prompt is empty: leave it out, or say what to read it with"),
+    ({}, ("--engine", "remote", "--prompt", ""), 2, "--prompt is empty: leave it out, or say what to read it with"),
     ({}, ("--engine", "remote", "--prompt", "x" * 100_000), 2, "a prompt of 100000 characters, at most 2000"),
     ({}, ("--engine", "remote", "--prompt", f"locate:{'x' * 100_000}"), 2, "of 100000 characters, at most 2000"),
     ({}, ("--engine", "remote"), 1, f"engine_down: {NOWHERE}: ConnectError"),
