@@ -19,10 +19,11 @@ from folio.batching import Batcher
 from folio.claims import DOCUMENT_PAGES_MAX, SHA256, VERSION_MAX, plain_metadata
 from folio.errors import FolioError, Permanent, Transient
 from folio.ids import TENANT_DEFAULT, Doc, doc_of, page_key, sha256
+from folio.letters import CONNECT
 from folio.log import Entry, Log, Position, Record
 from folio.outputs import append_all
 from folio.ranges import parse_pages
-from folio.records import CONNECT, Page, Upload
+from folio.records import Page, Upload
 from folio.topics import PAGES, PAGES_BULK, UPLOADS, Topic
 
 ADAPTERS = "folio.logs"
@@ -117,8 +118,9 @@ class Producer:
         what = f"page {page} of {document!r}"
         _check_image(image, what)
         doc = self._doc(document)
-        if not 1 <= page <= (page_count or page):
-            of = f" of {page_count}" if page_count else ""
+        _check_numbers(what, page=page, page_count=page if page_count is None else page_count, version=version)
+        if not 1 <= page <= (page if page_count is None else page_count):
+            of = f" of {page_count}" if page_count is not None else ""
             raise NotSent(f"{what}: there is no page {page}{of}: pages count from 1 to page_count")
         if max(page, page_count or 0) > DOCUMENT_PAGES_MAX:
             raise NotSent(f"{what}: a document has at most {DOCUMENT_PAGES_MAX:,} pages")
@@ -171,11 +173,11 @@ class Producer:
             raise NotSent(f"{what}: file_sha256 {file_sha256[:80]!r}: 64 hex digits in lower case are wanted")
         try:
             said = plain_metadata(metadata or {})
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             raise NotSent(f"{what}: metadata: {error}") from None
         try:
             parse_pages(pages)
-        except FolioError as error:
+        except (FolioError, TypeError, AttributeError) as error:
             raise NotSent(f"{what}: pages: {error}") from None
         upload = Upload(doc=self._doc(document), fetch=address, sha256=file_sha256, metadata=said, pages=pages)
         return await self._send(UPLOADS, Record(upload.doc, upload.encode()), what)
@@ -229,6 +231,7 @@ class Producer:
             raise NotSent(str(error)) from None
 
     async def _send(self, topic: Topic, record: Record, what: str) -> Position:
+        _check_texts(record, what)
         size = len(record.value)
         if size > self._log.value_bytes_max:
             raise NotSent(
@@ -311,8 +314,8 @@ def _scheme(address: str) -> str:
 
 
 def _check_image(image: bytes, what: str) -> None:
-    if not image:
-        raise NotSent(f"{what}: it has no bytes")
+    if not isinstance(image, bytes) or not image:
+        raise NotSent(f"{what}: it has no bytes" + (f", it is {type(image).__name__}" if image else ""))
     webp = image[:4] == b"RIFF" and image[8:12] == b"WEBP"
     heif = image[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif")
     if not (image.startswith(IMAGES) or webp or heif):
@@ -320,9 +323,24 @@ def _check_image(image: bytes, what: str) -> None:
         raise NotSent(f"{what}: it is {kind} (JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, HEIC, AVIF)")
 
 
+def _check_numbers(what: str, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if type(number) is not int:
+            raise NotSent(f"{what}: {name} {number!r}: a whole number is wanted")
+
+
+def _check_texts(record: Record, what: str) -> None:
+    """What cannot be sent is said here: a log would find it out when others travel beside it."""
+    for name, said in (("the key", record.key), *record.headers.items()):
+        try:
+            (name + said).encode()
+        except (TypeError, AttributeError, UnicodeEncodeError):
+            raise NotSent(f"{what}: {name!r}: {said!r} is no text that UTF-8 can hold") from None
+
+
 def _own(headers: Mapping[str, str] | None, what: str) -> Mapping[str, str]:
     for name in headers or {}:
-        if name.lower().startswith(OURS):
+        if str(name).lower().startswith(OURS):
             raise NotSent(f"{what}: header {name!r}: names that begin with {' or '.join(OURS)} are folio's")
     return headers or {}
 

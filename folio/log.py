@@ -30,6 +30,10 @@ class Lease:
     epoch: int
 
 
+FLAW = "folio-unreadable"
+"""A header that a reader gives to an entry whose record could not be read, with the reason: it has no key and value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Something to be appended. An empty value under a compacted topic is a value like any other."""

@@ -1,6 +1,5 @@
 """Every message that travels, as frozen pydantic models; the log carries their JSON (documents: zstd of it)."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, Self, TypeVar
 
@@ -10,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from folio.claims import DOCUMENT_PAGES_MAX, VERSION_MAX, Metadata, whole_number
 from folio.errors import Cause, Permanent
 from folio.ids import Doc, doc_of, version_at
-from folio.log import Entry, Position, Record
-from folio.topics import UPLOADS
+from folio.log import Entry
 
 M = TypeVar("M", bound="Message")
 
@@ -327,70 +325,6 @@ class Receipt(Message):
     outcome: Literal["visible", "unchanged", "outdated", "deleted"] = "visible"
     complete: bool = False
     indexed_ms: int = 0
-
-
-CONNECT = "__connect.errors."
-"""How Kafka Connect begins the names of the headers of its dead letters: tools that know them read ours."""
-
-
-class DeadLetter(Message):
-    """Why a record was given up, and where it lies; never its bytes.
-
-    `redriven_ms`: not a failure but the end of one. The record was appended again at that time, or read by a replay.
-    """
-
-    stage: str
-    cause: Cause
-    detail: str = ""
-    topic: str
-    partition: int
-    offset: int
-    key: str
-    attempts: int = 1
-    doc: Doc | None = None
-    version: int | None = None
-    page: int | None = None
-    redriven_ms: int = 0
-
-    @property
-    def at(self) -> Position:
-        return Position(self.topic, self.partition, self.offset)
-
-    def record(self, headers: Mapping[str, str]) -> Record:
-        """To be appended to `dead`: with the headers that the given-up record had, and Kafka Connect's."""
-        facts = {
-            "topic": self.topic,
-            "partition": str(self.partition),
-            "offset": str(self.offset),
-            "connector.name": "folio",
-            "stage": self.stage,
-            "exception.class.name": self.cause.value,
-            "exception.message": self.detail or self.cause.sentence,
-        }
-        ours = {CONNECT + name: value for name, value in facts.items()}
-        return Record(key=self.doc or self.key, value=self.encode(), headers={**headers, **ours})
-
-    @classmethod
-    def of(cls, entry: Entry, stage: str, *, cause: Cause, detail: str) -> "DeadLetter":
-        """Page and version come from the entry, so that the ledger can name the gap."""
-        at, header = entry.position, entry.headers.get
-        version, page = header("folio-version", ""), header("folio-page", "")
-        if at.topic == UPLOADS.name:
-            version = str(upload_version(entry))
-        doc = f"{header('folio-tenant') or 'default'}/{header('folio-doc-id')}" if header("folio-doc-id") else entry.key
-        return cls(
-            stage=stage,
-            cause=cause,
-            detail=detail[:2000],
-            topic=at.topic,
-            partition=at.partition,
-            offset=at.offset,
-            key=entry.key,
-            attempts=entry.attempt + 1,
-            doc=Doc(doc),
-            version=int(version) if version.isdecimal() else None,
-            page=int(page) if page.isdecimal() else None,
-        )
 
 
 SKIPPED = "skipped"

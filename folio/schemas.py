@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from folio.records import DeadLetter, Document, Message, Page, PageText, Receipt, Upload
+from folio.letters import DeadLetter
+from folio.records import Document, Message, Page, PageText, Receipt, Upload
 
 PUBLISHED: dict[str, type[Message]] = {
     "upload": Upload,

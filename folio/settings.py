@@ -25,9 +25,14 @@ ASIDE = frozenset(
         "FOLIO_CONFIG",
         "FOLIO_KAFKA",
         "FOLIO_KAFKA_HOME",
+        "FOLIO_KAFKA_PORT",
+        "FOLIO_KAFKA_HEAP",
+        "FOLIO_KAFKA_BROKERS",
+        "FOLIO_KAFKA_EXTRA",
+        "FOLIO_KAFKA_FORMAT",
     }
 )
-"""Variables of ours that are not settings: tests and the place of the settings file."""
+"""Variables of ours that are not settings: tests, the place of the settings file, and the broker of `make kafka`."""
 
 SECRETS = frozenset({"token", "password", "api_key"})
 """Settings that nobody is shown."""

@@ -14,10 +14,10 @@ from folio import topics
 from folio.batching import Batcher, has_answer, looked_at
 from folio.errors import Cause, LeaseLost, Permanent, StageStopped, Transient
 from folio.gate import Gate
-from folio.log import Entry, Lease, Log, Position, Reader
+from folio.letters import DeadLetter
+from folio.log import FLAW, Entry, Lease, Log, Position, Reader
 from folio.outputs import Output, append_all
 from folio.patience import Patience
-from folio.records import DeadLetter
 from folio.telemetry import RETRIES, StageMeter, log
 from folio.topics import Topic
 from folio.tracker import Tracker
@@ -230,6 +230,8 @@ class StageLoop:
 
         async def process() -> None:
             nonlocal forgiven
+            if FLAW in entry.headers:
+                raise Permanent(Cause.SCHEMA_INVALID, entry.headers[FLAW])
             try:
                 await self._process(reader if alone else None, entry)
             except Transient:

@@ -10,10 +10,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from folio.claims import whole_number
 from folio.errors import Cause, CauseKind, FolioError, Gone, Permanent
 from folio.ids import Doc
+from folio.letters import DeadLetter
 from folio.log import Entry, Log, Position, Record
-from folio.records import DeadLetter, PageText, Upload, upload_version
+from folio.records import PageText, Upload, upload_version
 from folio.topics import BY_NAME, DEAD, DOCUMENTS, PAGES, PAGES_BULK, PAGES_VERIFY, TEXTS, UPLOADS
 from infra.bounded import held
 from infra.intake import Unknown
@@ -59,7 +61,7 @@ class Redriven(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     position: str
-    outcome: Literal["redriven", "already redriven", "gone", "superseded", "deleted", "needs its password"]
+    outcome: Literal["redriven", "already redriven", "gone", "superseded", "deleted", "needs its password", "refused"]
     detail: str = ""
     appended: str = ""
 
@@ -144,7 +146,10 @@ class DeadLetters:
         if why is not None:
             return why.model_copy(update={"position": position})
         record = Record(key=entry.key, value=_anew(entry), headers=entry.headers)
-        (appended,) = await self._log.append(BY_NAME[entry.position.topic], [record])
+        try:
+            (appended,) = await self._log.append(BY_NAME[entry.position.topic], [record])
+        except Permanent as error:  # the log's limit, as this record came past it
+            return Redriven(position=position, outcome="refused", detail=f"{error.detail}: send it again, smaller")
         await self._log.append(DEAD, [mark(known.letter, known.headers)])
         return Redriven(position=position, outcome="redriven", appended=text_of(appended))
 
@@ -266,8 +271,9 @@ def _version_of(entry: Entry) -> int:
     if entry.position.topic == TEXTS.name:
         with suppress(Permanent):
             return PageText.decode(entry.value).version
-    version = entry.headers.get("folio-version", "")
-    return int(version) if version.isdecimal() else sys.maxsize  # nothing says that it is an older one
+    with suppress(ValueError):
+        return whole_number("folio-version", entry.headers.get("folio-version", "")) or sys.maxsize
+    return sys.maxsize  # nothing says that it is an older one
 
 
 def text_of(at: Position) -> str:

@@ -30,6 +30,8 @@ class Held:
     lease: Lease | None
     following: Offset | None = None
     attempts: dict[Offset, int] = field(default_factory=dict)
+    before: Mapping[Offset, int] = field(default_factory=dict)
+    """Attempts that were on record when it became ours."""
     entries: deque[Entry] = field(default_factory=deque)
     gap: str = ""
     """What is missing before it can be read on."""
@@ -115,7 +117,7 @@ class Fetched:
         with self._changed:
             if held := self._held.get(lane):
                 held.following = following
-                held.attempts = dict(attempts)
+                held.attempts, held.before = dict(attempts), dict(attempts)
 
     def lease_of(self, lane: Lane) -> tuple[bool, Lease | None, Mapping[Offset, int]]:
         """Whether it is held, under which lease, and the attempts on record."""
@@ -180,6 +182,19 @@ class Fetched:
                 held = self._held.get(lane)
                 if held is not None and held.following is not None:  # one that came back begins by itself
                     held.following, held.attempts = mark.following, mark.attempts
+
+    def forgiven(self, lanes: Iterable[Lane]) -> dict[Lane, Mark]:
+        """What to put on record of them so that no attempt of ours counts, where one does."""
+        marks: dict[Lane, Mark] = {}
+        with self._changed:
+            for lane in lanes:
+                held = self._held.get(lane)
+                if held is None or held.lease is None or held.following is None:
+                    continue
+                kept = {at: min(count, held.before.get(at, 0)) for at, count in held.attempts.items()}
+                if kept != held.attempts:
+                    marks[lane] = Mark(held.following, {at: count for at, count in kept.items() if count})
+        return marks
 
     def _drop(self, lane: Lane) -> None:
         if held := self._held.pop(lane, None):

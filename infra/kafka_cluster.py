@@ -4,7 +4,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from folio.errors import SettingsError
 from folio.topics import DAY_S, DEAD, DOCUMENTS, PAGES, PAGES_BULK, UPLOADS, Topic
@@ -52,6 +52,11 @@ ANSWER_S = 10.0
 AGAIN_S = 0.1
 
 
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+PROTOCOLS, MECHANISMS = get_args(Protocol), get_args(Mechanism)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     """How to reach a cluster, and the bounds within which we use it."""
@@ -60,8 +65,8 @@ class Cluster:
     """host:port, several by commas; any one that answers will do."""
     prefix: str = ""
     """Stands before the name of every topic and group, so that several folios can share one cluster."""
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    security_protocol: Protocol = "PLAINTEXT"
+    sasl_mechanism: Mechanism = "SCRAM-SHA-512"
     username: str = ""
     password: str = field(default="", repr=False)
     cafile: Path | None = None
@@ -78,6 +83,15 @@ class Cluster:
     """Of `pages`; the other topics have fewer."""
     replication: int = 0
     """Copies of every topic; 0: three, or as many as there are brokers."""
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError. A protocol that nobody knows must not come to nothing: nothing is plain text."""
+        for name, given, known in (
+            ("security_protocol", self.security_protocol, PROTOCOLS),
+            ("sasl_mechanism", self.sasl_mechanism, MECHANISMS),
+        ):
+            if given not in known:
+                raise SettingsError(f"{name} = {given!r}: one of {', '.join(known)} is wanted")
 
     @property
     def client(self) -> dict[str, Any]:

@@ -98,8 +98,8 @@ class KafkaLog(Topics):
                 answer.refused(index, away)
             return
         for index, record in enumerate(records):
-            headers = [(key, value.encode()) for key, value in record.headers.items()]
             try:
+                headers = [(key, value.encode()) for key, value in record.headers.items()]
                 sent = producer.send(name, record.value, record.key.encode(), headers)
             except Exception as error:
                 answer.refused(index, error)

@@ -35,6 +35,7 @@ from infra.kafka_cluster import (
     Cluster,
 )
 from infra.kafka_door import TAKEN, connected, translated
+from infra.kafka_unreadable import Unreadable
 
 LEAVE_S = 30.0
 """Its last question to a broker, and its farewell, have ended by then."""
@@ -49,6 +50,7 @@ class KafkaReader:
         self._group = group
         self._topics = {cluster.prefix + topic.name: topic.name for topic in topics}
         self._fetched = Fetched(cluster.consumer_bytes_max * 3 // 8)
+        self._unreadable = Unreadable()
         self._opened: tuple[set[Lane], set[Lane]] | None = None
         self._trouble: FolioError | None = None
         self._consumer: KafkaConsumer | None = None
@@ -134,12 +136,8 @@ class KafkaReader:
         consumer = self._consumer
         if consumer is None:  # it leaves, and the leases end with it
             raise errors.RebalanceInProgressError("not a member now")
-        due = {
-            TopicPartition(*lane): OffsetAndMetadata(mark.following, packed(mark.following, mark.attempts), -1)
-            for lane, mark in marks.items()
-        }
         with effect("kafka.commit"):
-            consumer.commit(due, timeout_ms=int(ANSWER_S * 1000))
+            consumer.commit(_due(marks), timeout_ms=int(ANSWER_S * 1000))
         self._fetched.committed(marks)
 
     def _patience_s(self) -> float:
@@ -262,6 +260,8 @@ class KafkaReader:
             self._overtaken(consumer, error.args[0])
         except errors.LogTruncationError as error:
             self._overtaken(consumer, {lane: consumer.position(lane) for lane in error.divergent_offsets})
+        except Exception as error:
+            records = self._unreadable.passed(consumer, error)
         self._turned_s = time.monotonic()
         if stable:
             self._stable_s = self._turned_s
@@ -340,8 +340,23 @@ class Moves(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has
         self._reader._opened = None  # what is new is open, whatever it was before
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        self._reader._fetched.lose(revoked)
+        """They go to somebody else while we live: what was begun of them has killed nobody."""
+        if forgiven := self._reader._fetched.forgiven(revoked):
+            with suppress(errors.KafkaError):
+                self._consumer.commit_async(_due(forgiven))
+        self.on_partitions_lost(revoked)
+
+    def on_partitions_lost(self, lost: Sequence[TopicPartition]) -> None:
+        """Our session is over, and nothing of ours is taken any more."""
+        self._reader._fetched.lose(lost)
         self._reader._tell()
+
+
+def _due(marks: Mapping[Lane, Mark]) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {
+        TopicPartition(*lane): OffsetAndMetadata(mark.following, packed(mark.following, mark.attempts), -1)
+        for lane, mark in marks.items()
+    }
 
 
 def _join(consumer: KafkaConsumer) -> None:

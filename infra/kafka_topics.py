@@ -19,9 +19,12 @@ from folio.topics import PAGES, PAGES_BULK, TOPICS, Topic
 from infra.fetched import entry_of
 from infra.kafka_cluster import Change, Cluster, partitions_of, settings_of
 from infra.kafka_door import PASSING, connected, plain_errors
+from infra.kafka_unreadable import OF_A_RECORD
 
 T = TypeVar("T")
 INSIST_S = 15.0
+LOSING = {"cleanup.policy", "message.timestamp.type"}
+"""Settings of a topic that no stage starts with when they are others: what was acknowledged would be taken away."""
 
 
 class Topics:
@@ -56,7 +59,7 @@ class Topics:
         await self._ask("making topics", lambda: self._apply(changes))
 
     async def check(self, topics: Sequence[Topic] = TOPICS) -> None:
-        """Raises SettingsError when a topic is missing, or takes smaller messages than folio sends."""
+        """Raises SettingsError when a topic is missing, takes smaller messages than folio sends, or loses some."""
         for change in await self.plan(topics):
             if change.create:
                 raise SettingsError(f"topic {change.topic} is missing: folio topics apply --yes makes it")
@@ -64,6 +67,12 @@ class Topics:
                 raise SettingsError(
                     f"topic {change.topic} takes messages of {smaller[0]} bytes, folio sends up to {smaller[1]}: raise "
                     "its max.message.bytes (folio topics apply --yes)"
+                )
+            for name in LOSING & change.settings.keys():
+                now, wanted = change.settings[name]
+                raise SettingsError(
+                    f"topic {change.topic} has {name}={now}, and folio would lose documents or mix their versions: it "
+                    f"must be {wanted} (folio topics apply --yes)"
                 )
 
     async def identity(self) -> str:
@@ -287,6 +296,8 @@ class Topics:
             found = self._read_one(self._fetcher, lane, position)
         except errors.OffsetOutOfRangeError:
             found = None
+        except OF_A_RECORD as error:
+            raise Gone(f"{position}: Kafka's record cannot be read: {error}") from None
         if found is None or found.offset != position.offset:
             raise Gone(f"{position}: expired or compacted away")
         return entry_of(found, position.topic, None, 0)

@@ -11,9 +11,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from folio.errors import Cause, FolioError, Transient
+from folio.letters import DeadLetter
 from folio.log import Entry, Log, Offset, Position, Record
 from folio.outputs import Output
-from folio.records import DeadLetter
 from folio.stage import Stage, StageLoop
 from folio.topics import BY_NAME, DEAD, DOCUMENTS, PAGES, PAGES_BULK, PAGES_VERIFY, UPLOADS, Topic
 from infra.bounded import Bounded, held

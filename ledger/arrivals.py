@@ -12,8 +12,9 @@ from folio import topics
 from folio.claims import DOCUMENT_PAGES_MAX, VERSION_MAX
 from folio.errors import Cause, Permanent
 from folio.ids import doc_id_of, doc_of, tenant_of
+from folio.letters import DeadLetter
 from folio.log import Entry, Position
-from folio.records import DeadLetter, Message, PageText, Receipt, Upload, revision_of
+from folio.records import Message, PageText, Receipt, Upload, revision_of
 from ledger import rows
 from ledger.compare import AGREEMENT_MIN, agreement, digest, failure_digest
 from ledger.rows import GAP, VERIFY, DocRows, PageRow, VersionRow

@@ -57,21 +57,30 @@ def test_a_process_refuses_to_start_before_there_are_topics(folio: Folio, tmp_pa
     assert "Traceback" not in refused.stderr
 
 
-def test_a_topic_that_takes_too_small_messages_is_refused_with_the_setting_to_change(
-    folio: Folio, kafka: str, tmp_path_factory
+@pytest.mark.parametrize(
+    ("topic", "setting", "now", "wanted"),
+    [
+        ("pages", "max.message.bytes", "1000000", "8388608"),
+        ("uploads", "cleanup.policy", "delete", "compact"),
+        ("documents", "message.timestamp.type", "CreateTime", "LogAppendTime"),
+    ],
+)
+def test_a_topic_that_would_lose_or_refuse_records_is_refused_with_the_setting_to_change(
+    folio: Folio, kafka: str, tmp_path_factory, topic: str, setting: str, now: str, wanted: str
 ) -> None:
     prefix = f"small-{uuid.uuid4().hex[:8]}."
     mine = {"FOLIO_KAFKA__PREFIX": prefix, "FOLIO_OCR__ENGINE": "scripted"}
     assert folio("topics", "apply", "--yes", **mine).returncode == 0
-    smaller = ConfigResource(ConfigResourceType.TOPIC, f"{prefix}pages", {"max.message.bytes": "1000000"})
+    other = ConfigResource(ConfigResourceType.TOPIC, f"{prefix}{topic}", {setting: now})
     admin = KafkaAdminClient(bootstrap_servers=kafka)
-    admin.alter_configs([smaller])
+    admin.alter_configs([other])
     admin.close()
     refused = folio("run", "ocr", FOLIO_DATA=str(tmp_path_factory.mktemp("data")), **mine)
     assert refused.returncode == 2
-    assert "1000000" in refused.stderr
-    assert "max.message.bytes" in refused.stderr
-    assert "max.message.bytes 1000000 -> 8388608" in folio("topics", "apply", "--yes", **mine).stdout
+    assert now in refused.stderr
+    assert f"{prefix}{topic}" in refused.stderr
+    assert setting in refused.stderr
+    assert f"{setting} {now} -> {wanted}" in folio("topics", "apply", "--yes", **mine).stdout
 
 
 def test_without_a_cluster_there_is_nothing_to_make(folio: Folio) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from folio import topics
 from folio.ids import Doc, page_key, sha256
+from folio.letters import DeadLetter
 from folio.log import Entry, Record
-from folio.records import DeadLetter, Page, PageText, Upload
+from folio.records import Page, PageText, Upload
 from folio.settings import load
 from folio.topics import Topic
 from indexer.edge import EdgeStore

@@ -23,7 +23,7 @@ from console.watching import Watching, exit_code
 from folio import topics
 from folio.errors import Cause
 from folio.ids import Doc, doc_id_of
-from folio.records import DeadLetter
+from folio.letters import DeadLetter
 from folio.settings import load
 from infra.places import LEDGER_FILE
 from ingest.folder import Choice

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from folio.errors import Cause, Gone, LeaseLost, Permanent, StageStopped, Transient
-from folio.log import Entry, Log, Record
+from folio.letters import DeadLetter
+from folio.log import FLAW, Entry, Log, Record
 from folio.outputs import Output
-from folio.records import DeadLetter
 from folio.stage import Stage, StageLoop
 from folio.topics import DEAD, Topic
 from infra.folder_blobs import FolderBlobs
@@ -386,6 +386,14 @@ class TestFailures:
             await until(lambda: len(copies(log)) == 4)
             await until(lambda: loop.ready)
         assert await log.lag("s", IN) == 0
+
+    async def test_what_the_log_could_not_read_is_a_dead_letter_and_never_processed(self) -> None:
+        log = MemoryLog()
+        await log.append(IN, [Record("k", b"1"), Record("", b"", {FLAW: "Kafka's record cannot be read: why"})])
+        assert await StageLoop(stage(), log).run_until_idle() == 2
+        [letter] = await letters(log)
+        assert (letter.cause, letter.detail) == (Cause.SCHEMA_INVALID, "Kafka's record cannot be read: why")
+        assert (letter.offset, letter.attempts, await values(log)) == (1, 1, [1])
 
     async def test_restarts_while_a_dependency_is_away_never_make_a_dead_letter(self) -> None:
         log = MemoryLog()

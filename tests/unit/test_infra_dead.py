@@ -1,7 +1,7 @@
 """Dead letters: what is open, what a redrive does, and what it does not do. Over every log that runs in a process."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,10 @@ import pytest
 from folio import topics
 from folio.errors import Cause, FolioError, Permanent
 from folio.ids import Doc, version_at
+from folio.letters import CONNECT, DeadLetter
 from folio.log import Entry, Log, Position, Record
 from folio.outputs import Output
-from folio.records import CONNECT, DeadLetter, Document, Page, Upload
+from folio.records import Document, Page, Upload
 from folio.stage import Stage
 from folio.topics import DEAD, DOCUMENTS, PAGES, UPLOADS
 from infra.dead import DeadLetters, Which, causes, mark, text_of
@@ -97,6 +98,43 @@ async def test_one_that_is_shown_says_whether_its_bytes_are_there_and_what_to_do
         await DeadLetters(log).show("pages/0/77")
     with pytest.raises(FolioError, match="TOPIC/PARTITION/OFFSET"):
         await DeadLetters(log).show("77")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"folio-doc-id": "camera", "folio-version": "9" * 5000, "folio-page": "9" * 5000},
+        {"folio-doc-id": "d" * (1 << 20)},
+        {f"more-{n}": "y" * 30_000 for n in range(90)},
+    ],
+)
+async def test_whatever_a_record_carries_its_dead_letter_can_be_written(log: Log, headers: dict[str, str]) -> None:
+    """Else it would end its stage at every start."""
+    [position] = await buried(log, PAGES, Record("k" * (1 << 20), b"x", headers))
+    [entry] = await read(log, DEAD, 1)
+    letter = DeadLetter.decode(entry.value)
+    assert (text_of(letter.at), letter.version, letter.page) == (position, None, None)
+    assert len(entry.key) + len(entry.value) + sum(map(len, entry.headers.values())) < 128 * 1024
+    assert (await DeadLetters(log).show(position)).there
+
+
+async def test_a_record_that_the_log_took_once_and_takes_no_more_holds_up_no_other(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer's compressed record may be larger than what folio appends."""
+    positions = await buried(log, PAGES, page(3), page(4), page(5))
+    real = log.append
+
+    async def append(topic: topics.Topic, records: Sequence[Record]) -> Sequence[Position]:
+        if topic is PAGES and records[0].key == page(4).key:
+            raise Permanent(Cause.TOO_LARGE, "a record of 9 bytes; Kafka takes 8")
+        return await real(topic, records)
+
+    monkeypatch.setattr(log, "append", append)
+    done = await DeadLetters(log).redrive(positions)
+    assert [one.outcome for one in done] == ["redriven", "refused", "redriven"]
+    assert done[1].detail == "a record of 9 bytes; Kafka takes 8: send it again, smaller"
+    assert [text_of(at) for at in await DeadLetters(log).open(PAGES.name)] == [positions[1]]
 
 
 async def test_a_redrive_appends_the_record_as_it_was_and_closes_the_letter(log: Log) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from folio import topics
 from folio.errors import Cause
 from folio.ids import Doc
+from folio.letters import DeadLetter
 from folio.log import Entry, Position
-from folio.records import DeadLetter, Document, Message, Source, Upload
+from folio.records import Document, Message, Source, Upload
 from folio.topics import Topic
 from ledger import audit
 from ledger.rows import load

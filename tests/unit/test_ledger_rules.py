@@ -8,8 +8,9 @@ import pytest
 from folio import topics
 from folio.errors import Cause, Permanent
 from folio.ids import Doc
+from folio.letters import DeadLetter
 from folio.log import Entry, Position
-from folio.records import Block, BlockKind, DeadLetter, Document, PageText, Source, Upload
+from folio.records import Block, BlockKind, Document, PageText, Source, Upload
 from ledger import audit
 from ledger.schema import DIFFERS
 from tests.unit.ledger_world import DOC, Crash, World, shown, text

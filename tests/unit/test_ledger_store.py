@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 from folio import topics
 from folio.errors import Cause, FolioError, Gone, Transient
 from folio.ids import Doc
+from folio.letters import DeadLetter
 from folio.log import Position, Record
-from folio.records import SKIPPED, DeadLetter, Document, PageText, Source
+from folio.records import SKIPPED, Document, PageText, Source
 from folio.stage import StageLoop
 from folio.topics import Topic
 from infra.folder_blobs import FolderBlobs
