@@ -105,7 +105,7 @@ class Putting(BaseModel):
             return None
         try:
             found = json.loads(self.metadata)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise Wrong(

@@ -38,9 +38,19 @@ SECRETS = frozenset({"token", "password", "api_key"})
 """Settings that nobody is shown."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _named(given: object) -> object:
+    """Nothing is not the current folder: a variable may be set and empty."""
+    if given == "":
+        raise ValueError("a folder is wanted")
+    return given
+
+
+Folder = Annotated[Path, BeforeValidator(_named)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], BeforeValidator(listed)]
 """A list in folio.toml; in a variable, with commas or blanks between its words, or as JSON."""
 
@@ -223,7 +233,7 @@ class Telemetry(Section):
 class Settings(Section):
     """Everything that can be set. Stages receive values, never this tree."""
 
-    data: Path = Field(Path(".folio"), description="where state lives; also --data and FOLIO_DATA")
+    data: Folder = Field(Path(".folio"), description="where state lives; also --data and FOLIO_DATA")
     ingest: Ingest = Field(default_factory=Ingest)
     ocr: Ocr = Field(default_factory=Ocr)
     gpu: Gpu = Field(default_factory=Gpu)

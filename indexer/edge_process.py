@@ -204,8 +204,8 @@ class EdgeProcess:
         if free < FREE_BYTES_MIN:
             raise Transient(
                 Cause.DISK_FULL,
-                f"{free >> 20} MiB free at {self._path}, the index needs {FREE_BYTES_MIN >> 20}: make space,"
-                " folio looks again within a minute",
+                f"{free >> 20} MiB free at {self._path}, the index needs {FREE_BYTES_MIN >> 20}: make space;"
+                " what waits for it looks again within a minute",
             )
 
 

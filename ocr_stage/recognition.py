@@ -20,6 +20,8 @@ RECIPE = {
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
 }
+SIDE_MIN, SLIM_MAX = 64, 7
+"""A shorter side, in pixels and as a part of the longer one, is made longer before lines are looked for."""
 TALL = 1.5
 """A line this much taller than wide lies on its side; RapidOCR turns its cut-out against the clock."""
 TALL_SHARE = 0.6
@@ -57,7 +59,7 @@ class Recognition:
         """Lines of a picture in BGR."""
         record: dict[str, Any] = {}
         try:
-            cuts, found = self._ocr.detect_and_crop(np.ascontiguousarray(pixels), record)
+            cuts, found = self._ocr.detect_and_crop(np.ascontiguousarray(_widened(pixels)), record)
         except _no_text():
             return Found(pixels, np.zeros((0, 4, 2)), [])
         padding = record["padding_1"]
@@ -104,6 +106,21 @@ class Recognition:
             return (), ()
         answer = self._ocr.recognize_txt(list(cuts))
         return answer.txts, answer.scores
+
+
+def _widened(pixels: Pixels) -> Pixels:
+    """A sliver gets room at its right or below: the detector enlarges a picture until its short side has 736 pixels,
+    and of one of 1 x 5,000 that took 23 GB.
+    """
+    import cv2
+
+    height, width = pixels.shape[:2]
+    side = max(SIDE_MIN, max(height, width) // SLIM_MAX)
+    below, right = max(0, side - height), max(0, side - width)
+    if not (below or right):
+        return pixels
+    wide: Pixels = cv2.copyMakeBorder(np.ascontiguousarray(pixels), 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return wide
 
 
 def level(found: Found, paper: Paper) -> tuple[Paper, Callable[[Any], Any]]:

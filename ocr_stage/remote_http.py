@@ -23,6 +23,10 @@ RETRY_AFTER_MAX_S = 120.0
 """A server may ask for more; it is asked again after this long."""
 ANSWER_BYTES_MAX = 4 << 20
 """Many times what a page can hold."""
+EVENTS_BYTES_MAX = 64 << 20
+"""The same in events, each of which repeats who says it."""
+LARGE_EVENT_BYTES = 1 << 14
+"""What is larger than any server's event for a token is looked at beside the loop, which others wait for."""
 EVENTS_END = "[DONE]"
 SAID_MAX = 200
 """Characters of a server's own words in our messages."""
@@ -103,7 +107,7 @@ class Server:
                     answer = await self._sent(method, path, body, hear)
             except TimeoutError:
                 raise self._failed(f"no whole answer in {seconds_max:g} s", kind=Unanswered) from None
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
                 self.lost += isinstance(error, httpx.TransportError)
                 kind = Transient if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else Unanswered
                 raise self._failed(f"{type(error).__name__}: {error}", kind=kind) from None
@@ -157,10 +161,22 @@ class Server:
 
 
 async def _heard(response: httpx.Response, hear: Callable[[Any], bool]) -> None:
-    async for line in response.aiter_lines():
-        event = line.removeprefix("data:").strip()
-        if line.startswith("data:") and (event == EVENTS_END or hear(json.loads(event))):
-            return
+    """Raises ValueError for an event, or an answer, that is too large or no JSON."""
+
+    def ends(line: bytes) -> bool:
+        event = line.removeprefix(b"data:").strip()
+        return line.startswith(b"data:") and (event == EVENTS_END.encode() or hear(json.loads(event)))
+
+    held, whole = b"", 0
+    async for part in response.aiter_bytes():
+        whole += len(part)
+        if whole > EVENTS_BYTES_MAX or len(held) + len(part) > ANSWER_BYTES_MAX:
+            raise ValueError("an answer without end")
+        *lines, held = (held + part).split(b"\n")
+        for line in lines:
+            if await asyncio.to_thread(ends, line) if len(line) > LARGE_EVENT_BYTES else ends(line):
+                return
+    ends(held)
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:

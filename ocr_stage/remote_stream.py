@@ -7,6 +7,9 @@ from folio.errors import Cause, Permanent
 from ocr_stage.model import Finish
 from ocr_stage.repetition import Repetition
 
+ANSWER_CHARS_MAX = 1 << 18
+"""No page holds so much; what says more is cut off there, and counts as one that came to its limit."""
+
 
 class Answer(NamedTuple):
     """What a server said about one page. `prompt_tokens`: how long page and prompt were by its count; 0 unsaid."""
@@ -32,6 +35,7 @@ class Listening:
         self.tokens = 0
         """Pieces that came: most servers send a token each."""
         self._pieces: list[str] = []
+        self._room = ANSWER_CHARS_MAX
         self._repetition = Repetition()
 
     @property
@@ -46,11 +50,15 @@ class Listening:
         self.finish = str(choice.get("finish_reason") or self.finish)
         if not isinstance(piece, str) or not piece:
             return False
-        self._pieces.append(piece)
+        kept = piece[: self._room]
+        self._pieces.append(kept)
+        self._room -= len(kept)
         self.tokens += 1
-        if self._repetition.add(piece):
+        if self._repetition.add(kept):
             self.finish = Finish.REPETITION
-        return self.finish == Finish.REPETITION
+        elif len(kept) < len(piece):
+            self.finish = Finish.LENGTH
+        return self.finish == Finish.REPETITION or len(kept) < len(piece)
 
     def said(self) -> Answer:
         """Raises ValueError when it ended without saying why."""

@@ -11,10 +11,10 @@ from typing import Any
 
 from folio.errors import Cause, Transient
 from ocr_stage.deepseek.asking import ALLOWED, PUSH, extra_args, was_cut
-from ocr_stage.model import Guard
+from ocr_stage.model import Finish, Guard
 from ocr_stage.modes import Mode, tokens
 from ocr_stage.remote_http import Refused, Server
-from ocr_stage.remote_stream import Answer, only_choice
+from ocr_stage.remote_stream import ANSWER_CHARS_MAX, Answer, only_choice
 
 COMPLETIONS = "chat/completions"
 SURVEY_S = 120.0
@@ -149,6 +149,8 @@ def said_of(answer: Any) -> Answer:
     finish = _field(choice, "finish_reason", str)
     if not finish:
         raise ValueError("an answer that is no chat completion")
+    if len(text) > ANSWER_CHARS_MAX:
+        text, finish = text[:ANSWER_CHARS_MAX], Finish.LENGTH
     usage = _field(answer, "usage", dict)
     return Answer(text, finish, _field(usage, "completion_tokens", int), _field(usage, "prompt_tokens", int))
 

@@ -368,7 +368,8 @@ async def test_numbers_and_values_that_no_store_can_hold_are_refused_in_a_senten
         refused = await api.post("/v1/search", json={"question": "whales", "filters": filters})
         assert refused.status_code == 422, filters
         assert refused.json()["detail"]
-    for metadata in ('{"a": NaN}', '{"a": 1e999}', '{"a": null}', '{"": 1}'):
+    huge, deep = f'{{"a": {"1" * 400}}}', "[" * 3000
+    for metadata in ('{"a": NaN}', '{"a": 1e999}', '{"a": null}', '{"": 1}', huge, deep):
         refused = await api.put("/v1/documents", params={"name": "a.txt", "metadata": metadata}, content=b"words")
         assert (refused.status_code, "metadata" in refused.json()["detail"]) == (422, True), metadata
 

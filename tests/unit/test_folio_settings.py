@@ -40,6 +40,8 @@ def test_an_unknown_setting_names_the_nearest_known_one(environment, near) -> No
     ("environment", "says"),
     [
         ({"FOLIO_INGEST__PAGES_MAX": "0"}, "ingest.pages_max"),
+        ({"FOLIO_INGEST__DOCUMENT_SECONDS_MAX": "inf"}, "ingest.document_seconds_max"),
+        ({"FOLIO_DATA": ""}, "data.*a folder is wanted"),
         ({"FOLIO_OCR__ENGINE": "magic"}, "ocr.engine"),
         ({"FOLIO_SERVER__PORT": "a"}, "server.port"),
         ({"FOLIO_INGEST__FETCH_ALLOW": "[https://a.org/]"}, r"ingest.fetch_allow .* no JSON list .* write a,b or"),

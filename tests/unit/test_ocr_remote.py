@@ -17,6 +17,7 @@ from ocr_stage.modes import Mode, tokens
 from ocr_stage.prompts import prompt
 from ocr_stage.remote import TRIES, RemoteModel, RemoteSettings, Stubborn
 from ocr_stage.remote_http import Server, Unanswered
+from ocr_stage.remote_stream import ANSWER_CHARS_MAX
 from tests.http_faults import Proxy
 
 WORDS = 7
@@ -210,6 +211,50 @@ async def test_without_a_guard_there_a_loop_is_heard_and_hung_up_on() -> None:
     server.pieces = ["|", " 1", " |", " 2", " |", "\n"] * 8  # equal rows of a small table are none
     (output,) = await asked_of(server, Ask())
     assert output.finish is Finish.STOP
+
+
+async def test_an_answer_larger_than_any_page_is_cut_and_nobody_waits_for_it() -> None:
+    server = Scripted(vllm=False)
+    server.pieces = ["".join(f"<td>{number * 7919 % 100_003}</td>" for number in range(200_000))]
+    waits: list[float] = []
+
+    async def others() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            waits.append(time.monotonic() - began)
+
+    beside = asyncio.create_task(others())
+    (output,) = await asked_of(server, Ask())
+    beside.cancel()
+    assert (output.finish, len(output.text)) == (Finish.LENGTH, ANSWER_CHARS_MAX)
+    assert max(waits) < 5, "it took the loop minutes"
+    whole = Scripted()
+    whole.other = {"choices": [{"message": {"content": "a" * 300_000}, "finish_reason": "stop"}]}
+    (output,) = await asked_of(whole, Ask())
+    assert (output.finish, len(output.text)) == (Finish.LENGTH, ANSWER_CHARS_MAX)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b'data: "' + b"x" * (5 << 20), "an answer without end"),
+        (b"data: {}\n\n" * (7 << 20), "an answer without end"),
+        (b"data: " + b"[" * 200_000 + b"\n\n", "RecursionError"),
+        (b"data: {\n\n", "JSONDecodeError"),
+    ],
+)
+async def test_events_that_are_none_or_never_end_are_the_servers_fault(said: bytes, why: str) -> None:
+    server = Scripted(vllm=False)
+    real = server._forwarded
+
+    async def hostile(head: bytes, body: bytes) -> bytes:
+        return b"HTTP/1.1 200 X\r\n\r\n" + said if b'"stream"' in body else await real(head, body)
+
+    server._forwarded = hostile  # type: ignore[method-assign]
+    (failed,) = await asked_of(server, Ask())
+    assert isinstance(failed, Transient)
+    assert (failed.cause, why in failed.detail, server.url in failed.detail) == (Cause.ENGINE_DOWN, True, True)
 
 
 async def test_a_stream_that_breaks_off_is_asked_for_again() -> None:
