@@ -340,8 +340,11 @@ class Moves(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has
         self._reader._opened = None  # what is new is open, whatever it was before
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """They go to somebody else while we live: what was begun of them has killed nobody."""
-        if forgiven := self._reader._fetched.forgiven(revoked):
+        """They go to somebody else while we live: what was begun of them has killed nobody. One that leaves is a
+        reader no more, and what it began counts.
+        """
+        stays = self._reader._consumer is self._consumer
+        if stays and (forgiven := self._reader._fetched.forgiven(revoked)):
             with suppress(errors.KafkaError):
                 self._consumer.commit_async(_due(forgiven))
         self.on_partitions_lost(revoked)

@@ -7,7 +7,7 @@ from folio.errors import Cause, Permanent
 from ocr_stage.model import Finish
 from ocr_stage.repetition import Repetition
 
-ANSWER_CHARS_MAX = 1 << 18
+ANSWER_CHARS_MAX = 1 << 19
 """No page holds so much; what says more is cut off there, and counts as one that came to its limit."""
 
 

@@ -13,6 +13,7 @@ from folio import ids
 from folio.batching import Batcher
 from folio.errors import Cause, CauseKind, Permanent, Transient
 from folio.gate import Gate
+from folio.letters import DeadLetter
 from folio.log import Entry, Position
 from folio.patience import Patience
 from folio.records import (
@@ -21,7 +22,6 @@ from folio.records import (
     Box,
     Chunk,
     ChunkSet,
-    DeadLetter,
     Document,
     Page,
     PageText,
