@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from folio.errors import Cause, Permanent
+from ocr_stage.grammar import TEXT_CHARS_MAX
 from ocr_stage.model import Finish
 from ocr_stage.repetition import Repetition
 
-ANSWER_CHARS_MAX = 1 << 19
+ANSWER_CHARS_MAX = TEXT_CHARS_MAX
 """No page holds so much; what says more is cut off there, and counts as one that came to its limit."""
 
 

@@ -230,7 +230,7 @@ async def test_an_answer_larger_than_any_page_is_cut_and_nobody_waits_for_it() -
     assert (output.finish, len(output.text)) == (Finish.LENGTH, ANSWER_CHARS_MAX)
     assert max(waits) < 5, "it took the loop minutes"
     whole = Scripted()
-    whole.other = {"choices": [{"message": {"content": "a" * 600_000}, "finish_reason": "stop"}]}
+    whole.other = {"choices": [{"message": {"content": "a" * 1_100_000}, "finish_reason": "stop"}]}
     (output,) = await asked_of(whole, Ask())
     assert (output.finish, len(output.text)) == (Finish.LENGTH, ANSWER_CHARS_MAX)
 
