@@ -23,7 +23,7 @@ RETRY_AFTER_MAX_S = 120.0
 """A server may ask for more; it is asked again after this long."""
 ANSWER_BYTES_MAX = 4 << 20
 """Many times what a page can hold."""
-EVENTS_BYTES_MAX = 64 << 20
+EVENTS_BYTES_MAX = 16 << 20
 """The same in events, each of which repeats who says it."""
 LARGE_EVENT_BYTES = 1 << 14
 """What is larger than any server's event for a token is looked at beside the loop, which others wait for."""

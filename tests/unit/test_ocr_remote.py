@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from folio.errors import Cause, Permanent, Transient
+from ocr_stage import remote_http
 from ocr_stage.model import Ask, Finish
 from ocr_stage.modes import Mode, tokens
 from ocr_stage.prompts import prompt
@@ -238,13 +239,17 @@ async def test_an_answer_larger_than_any_page_is_cut_and_nobody_waits_for_it() -
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (b'data: "' + b"x" * (5 << 20), "an answer without end"),
-        (b"data: {}\n\n" * (7 << 20), "an answer without end"),
+        (b'data: "' + b"x" * (1 << 20), "an answer without end"),
+        (b"data: {}\n\n" * 30_000, "an answer without end"),
         (b"data: " + b"[" * 200_000 + b"\n\n", "RecursionError"),
         (b"data: {\n\n", "JSONDecodeError"),
     ],
 )
-async def test_events_that_are_none_or_never_end_are_the_servers_fault(said: bytes, why: str) -> None:
+async def test_events_that_are_none_or_never_end_are_the_servers_fault(
+    said: bytes, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_http, "EVENTS_BYTES_MAX", 1 << 18)
+    monkeypatch.setattr(remote_http, "ANSWER_BYTES_MAX", 1 << 19)
     server = Scripted(vllm=False)
     real = server._forwarded
 
