@@ -82,6 +82,7 @@ class VersionRow:
     document_blob: str = ""
     due_ms: int | None = None
     cancelled: bool = field(default=False, metadata={"derived": True})
+    replaces_whole: bool = field(default=False, metadata={"derived": True})
     indexed_revision: int = field(default=0, metadata={"derived": True})
 
     @property
@@ -112,7 +113,9 @@ class VersionRow:
     def void(self) -> bool:
         """It never became anything to show, so it does not stand in the way of an older version."""
         nothing = self.page_max == 0 and bool(self.cause or self.cancelled)
-        return not self.deleted and bool(self.marker or nothing or (self.cancelled and not self.pages_ok))
+        # What was read of it before it was cancelled is worth less than an older version that is there as a whole.
+        useless = not self.pages_ok or (self.replaces_whole and not self.emitted_revision)
+        return not self.deleted and bool(self.marker or nothing or (self.cancelled and useless))
 
     def touch(self, page: int) -> None:
         """What is shown of this page (0: of the document) changed."""
@@ -190,6 +193,13 @@ class DocRows:
         for row in reversed(self.versions):
             row.cancelled, row.indexed_revision = cancelled, self.indexed_revision
             cancelled = cancelled or bool(row.marker)
+        whole = False
+        for row in self.versions:
+            row.replaces_whole = whole
+            if row.deleted:
+                whole = False
+            elif row.emitted_revision:
+                whole = bool(row.emitted_complete and not row.refused)
 
 
 def load(db: sqlite3.Connection, doc: str) -> DocRows:

@@ -92,9 +92,16 @@ def _closing(version: VersionRow, timings: Timings) -> Iterator[Emission]:
 
 
 def _growing(version: VersionRow, timings: Timings) -> Iterator[Emission]:
-    """What is there so far: when it has doubled, when it stalls, when it falls quiet, when something changed."""
+    """What is there so far: when it has doubled, when it stalls, when it falls quiet, when something changed.
+
+    In place of an older version that is there as a whole comes a whole one, or one whose end nobody announced.
+    """
     wait_ms, stalled_ms = _ms(timings.prefix_wait_s), _ms(timings.stalled_s)
     if version.cancelled and not version.pages_ok:
+        return
+    if version.replaces_whole and not version.emitted_revision:
+        if version.count is None:
+            yield Emission(due_ms=version.last_ms + stalled_ms, reach=version.page_max)
         return
     if not version.emitted_revision:
         first = timings.growing_first_pages

@@ -49,7 +49,6 @@ def test_the_same_document_again_is_a_no_op_that_says_so(desk: Desk, tmp_path: P
 
 def test_one_changed_paragraph_embeds_little_again(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "book.pdf"
-    desk.environment["FOLIO_LEDGER__PREFIX_WAIT_S"] = "60"  # first pages that are shown alone take the old ones' place
     desk.ok("add", str(report_pdf(path, pages=50)))
     report_pdf(path, pages=50, special={3: "This paragraph was changed in the second edition."})
     changed = desk.ok("add", str(path), "--json").json()["documents"][0]

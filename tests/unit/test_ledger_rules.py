@@ -316,6 +316,81 @@ async def test_an_older_version_is_emitted_no_more_once_a_newer_one_is_known(wor
     assert world.last().version == old, "the newer one will never be there"
 
 
+async def _with_a_whole_version(world: World, pages: int = 20) -> int:
+    version = await world.upload()
+    for page in range(1, pages + 1):
+        await world.text(page, version, page_count=pages, markdown="old")
+    await world.tick()
+    await world.index()
+    return version
+
+
+async def test_a_whole_version_stays_until_the_newer_is_whole(world: World) -> None:
+    old = await _with_a_whole_version(world)
+    new = await world.upload()
+    for page in range(1, 40):
+        await world.text(page, new, page_count=40)
+        await world.tick(90)
+    assert [one.version for one in world.emitted()] == [old]
+    await world.text(40, new)
+    await world.tick()
+    assert [(one.version, len(one.pages), one.complete) for one in world.emitted()] == [
+        (old, 20, True),
+        (new, 40, True),
+    ]
+
+
+async def test_a_newer_version_without_an_end_takes_the_place_of_a_whole_one_when_it_falls_quiet(world: World) -> None:
+    old = await _with_a_whole_version(world)
+    new = await world.upload()
+    for page in range(1, 13):
+        await world.text(page, new)
+        await world.tick(10)
+    await world.tick(49)
+    assert world.last().version == old
+    await world.tick(1)
+    assert (world.last().version, len(world.last().pages)) == (new, 12)
+    await world.index()
+    for page in range(13, 25):
+        await world.text(page, new)
+    await world.tick(2)
+    assert len(world.last().pages) == 24, "from then on it grows as any other"
+
+
+async def test_pages_that_never_come_keep_a_whole_version_for_a_day(world: World) -> None:
+    old = await _with_a_whole_version(world)
+    new = await world.upload()
+    await world.text(1, new, page_count=3)
+    await world.text(3, new)
+    await world.tick(24 * 3600 - 1)
+    assert world.last().version == old
+    await world.tick(1)
+    assert (world.last().version, shown(world.last())[1]) == (new, "page_missing")
+
+
+async def test_cancelling_a_newer_version_leaves_the_whole_one(world: World) -> None:
+    old = await _with_a_whole_version(world)
+    new = await world.upload()
+    for page in range(1, 13):
+        await world.text(page, new, page_count=100)
+    await world.tick(10)
+    await world.upload(cancelled=True)
+    await world.text(13, new, status="failed", cause=Cause.CANCELLED)
+    await world.tick(100_000)
+    assert [one.version for one in world.emitted()] == [old]
+    (status,) = audit.documents(world.path)
+    assert (status.version, status.state, status.searchable_version) == (new, "cancelled", old)
+
+
+async def test_what_was_deleted_in_between_is_not_kept_by_a_version_that_grows(world: World) -> None:
+    await _with_a_whole_version(world)
+    await world.upload(deleted=True)
+    new = await world.upload()
+    await world.text(1, new, page_count=100)
+    await world.tick(2)
+    assert (world.last().version, len(world.last().pages)) == (new, 1)
+
+
 async def test_a_deletion_is_a_document_without_pages(world: World) -> None:
     version = await world.upload(sha256="aa")
     await world.text(1, version, page_count=1)
