@@ -168,8 +168,8 @@ def remarks(one: DocumentStatus) -> str:
 
 
 def still_found(one: DocumentStatus) -> str:
-    """Of a version that came to nothing: that an older one still answers."""
-    older = one.searchable_version if one.state in ("failed", "cancelled") else None
+    """Of a version that came to nothing, or that is being read: that an older one still answers."""
+    older = one.searchable_version
     return f"version {older} is still searchable" if older and older != one.version else ""
 
 

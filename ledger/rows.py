@@ -199,7 +199,8 @@ class DocRows:
             if row.deleted:
                 whole = False
             elif row.emitted_revision:
-                whole = bool(row.emitted_complete and not row.refused)
+                # One that was cancelled early, or that hardly a page could be read of, is not worth waiting behind.
+                whole = bool(row.emitted_complete and not row.refused and row.pages_ok > row.pages_failed)
 
 
 def load(db: sqlite3.Connection, doc: str) -> DocRows:

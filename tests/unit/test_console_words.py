@@ -185,9 +185,9 @@ def test_an_empty_system_says_what_to_do_also_with_kafka(capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("state", "searchable", "says"),
-    [("failed", 1, True), ("cancelled", 1, True), ("failed", None, False), ("failed", 2, False), ("reading", 1, False)],
+    [("failed", 1, True), ("cancelled", 1, True), ("failed", None, False), ("failed", 2, False), ("reading", 1, True)],
 )
-def test_a_version_that_came_to_nothing_says_that_an_older_one_is_still_found(
+def test_a_version_that_nobody_finds_says_that_an_older_one_is_still_found(
     capsys: pytest.CaptureFixture[str], state: Any, searchable: int | None, says: bool
 ) -> None:
     known = document("a.pdf", state, cause=Cause.SCHEMA_INVALID, detail="no JSON\n" * 40, searchable_version=searchable)

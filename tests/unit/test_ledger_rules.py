@@ -382,6 +382,18 @@ async def test_cancelling_a_newer_version_leaves_the_whole_one(world: World) -> 
     assert (status.version, status.state, status.searchable_version) == (new, "cancelled", old)
 
 
+async def test_a_version_that_was_cancelled_early_does_not_hold_the_next_one_back(world: World) -> None:
+    old = await world.upload()
+    await world.text(1, old, page_count=3)
+    await world.upload(cancelled=True)
+    await world.tick()
+    await world.index()
+    new = await world.upload()
+    await world.text(1, new, page_count=3)
+    await world.tick(2)
+    assert [(one.version, one.complete) for one in world.emitted()] == [(old, True), (new, False)]
+
+
 async def test_what_was_deleted_in_between_is_not_kept_by_a_version_that_grows(world: World) -> None:
     await _with_a_whole_version(world)
     await world.upload(deleted=True)
