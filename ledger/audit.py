@@ -277,7 +277,8 @@ def _state(row: Row) -> State:
         return "deleted"
     count, there = _count(row), _there(row)
     whole = count is not None and row["prefix"] >= count
-    if row["marker"] or (row["cancelled"] and (not whole or row["broken_off"])):
+    partial = not whole or row["broken_off"] or (row["pages_failed"] and not row["emitted_revision"])
+    if row["marker"] or (row["cancelled"] and partial):
         return "cancelled"
     if not row["page_max"]:
         return "failed" if row["cause"] else "queued"

@@ -114,7 +114,8 @@ class VersionRow:
         """It never became anything to show, so it does not stand in the way of an older version."""
         nothing = self.page_max == 0 and bool(self.cause or self.cancelled)
         # What was read of it before it was cancelled is worth less than an older version that is there as a whole.
-        useless = not self.pages_ok or (self.replaces_whole and not self.emitted_revision)
+        partial = bool(self.pages_failed) or not self.all_there
+        useless = not self.pages_ok or (self.replaces_whole and not self.emitted_revision and partial)
         return not self.deleted and bool(self.marker or nothing or (self.cancelled and useless))
 
     def touch(self, page: int) -> None:

@@ -394,6 +394,28 @@ async def test_a_version_that_was_cancelled_early_does_not_hold_the_next_one_bac
     assert [(one.version, one.complete) for one in world.emitted()] == [(old, True), (new, False)]
 
 
+async def test_cancelling_a_newer_version_that_is_whole_comes_too_late(world: World) -> None:
+    old = await _with_a_whole_version(world, pages=2)
+    new = await world.upload()
+    for page in (1, 2):
+        await world.text(page, new, page_count=2)
+    await world.upload(cancelled=True)
+    await world.tick()
+    assert [one.version for one in world.emitted()] == [old, new]
+
+
+async def test_cancelling_a_newer_version_that_has_gaps_leaves_the_whole_one(world: World) -> None:
+    old = await _with_a_whole_version(world, pages=2)
+    new = await world.upload()
+    await world.text(1, new, page_count=2)
+    await world.text(2, new, status="failed", cause=Cause.OCR_LOOP)
+    await world.upload(cancelled=True)
+    await world.tick(100)
+    assert [one.version for one in world.emitted()] == [old]
+    (status,) = audit.documents(world.path)
+    assert (status.version, status.state, status.searchable_version) == (new, "cancelled", old)
+
+
 async def test_what_was_deleted_in_between_is_not_kept_by_a_version_that_grows(world: World) -> None:
     await _with_a_whole_version(world)
     await world.upload(deleted=True)
