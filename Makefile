@@ -42,6 +42,7 @@ $(VLLM_STAMP): requirements-vllm.lock pyproject.toml | $(STAMP)
 	 else VIRTUAL_ENV=$(VLLM) $(UV) pip sync $(OPTIONS) requirements-vllm.lock; fi
 	@VIRTUAL_ENV=$(VLLM) $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
+	@echo "vLLM is there: make test runs tests/vllm too"
 
 run: setup ## the example documents through the whole pipeline, a cited answer, then serve (ONCE=1: end after the answer)
 	@$(VENV)/bin/folio demo $(if $(ONCE),,--serve)

@@ -39,7 +39,8 @@ def open_model(settings: Settings) -> Model:
 
     remote = settings.remote
     if not remote.url.startswith(("http://", "https://")):
-        raise SettingsError('ocr.engine = "remote" needs remote.url, as in http://host:8000/v1')
+        given = f"an address of http or https, not {remote.url!r}" if remote.url else "remote.url"
+        raise SettingsError(f'ocr.engine = "remote" needs {given}: remote.url = "http://host:8000/v1"')
     asked = remote.model_dump(exclude={"pages_at_once"})
     return RemoteModel(
         RemoteSettings(

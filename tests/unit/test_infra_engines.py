@@ -22,10 +22,13 @@ async def test_a_server_is_read_through_the_ladder() -> None:
     await engine.close()
 
 
-def test_a_server_without_an_address_is_said_before_anything_starts() -> None:
-    for url in ("", "gpu:8000/v1"):
-        with pytest.raises(SettingsError, match=r"remote\.url"):
-            open_model(settings(ocr={"engine": "remote"}, remote={"url": url}))
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [("", r"needs remote\.url"), ("gpu:8000/v1", "not 'gpu:8000/v1'"), ("ftp://gpu", "not 'ftp://gpu'")],
+)
+def test_a_server_without_an_address_is_said_before_anything_starts(url: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        open_model(settings(ocr={"engine": "remote"}, remote={"url": url}))
 
 
 @pytest.mark.parametrize("engine", ["rapid", "scripted", "remote"])
