@@ -47,8 +47,8 @@ $(VLLM_STAMP): requirements-vllm.lock pyproject.toml | $(STAMP)
 run: setup ## the example documents through the whole pipeline, a cited answer, then serve (ONCE=1: end after the answer)
 	@$(VENV)/bin/folio demo $(if $(ONCE),,--serve)
 
-# Two at once: half of their time the tests wait. A file stays in one process, which makes what its tests share once.
-SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# Three at once on two cores: half of their time the tests wait. A file stays in one process, which makes what its tests share once.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup ## the everyday tests; those on the real vLLM too where make vllm was run, and always in CI
 	@if [ -n "$$CI" ] || [ -e $(VLLM_STAMP) ]; then $(MAKE) --no-print-directory vllm && $(VLLM)/bin/python -m pytest tests/vllm; \

@@ -401,7 +401,7 @@ from PIL import Image
 from ocr_stage.rapid_process import RapidReader
 
 reader = RapidReader(edge_pixels=1280, pixels_max=64_000_000)
-for size in ((1, 5000), (1, 1), (20, 1280), (5000, 1)):
+for size in ((1, 5000), (1, 1), (5000, 1)):
     kept = io.BytesIO()
     Image.new("RGB", size, "white").save(kept, "PNG")
     assert reader.read(kept.getvalue())["markdown"] == ""
