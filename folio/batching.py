@@ -36,6 +36,7 @@ class Batcher(Generic[In, Out]):
         self._waiting.append((item, answer))
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
+            self._running.add_done_callback(looked_at)  # whoever waits for an answer has its error
         return answer
 
     async def drain(self) -> None:

@@ -1,8 +1,10 @@
 """Many callers, one call: who travels together, who waits, and what each is told."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -59,3 +61,20 @@ async def test_an_error_is_told_to_all_of_its_batch_and_to_nobody_else() -> None
             await answer
     assert not has_answer(third)
     assert await batcher(5) == 10
+
+
+async def test_the_end_of_a_process_is_told_to_its_batch_and_not_again_by_asyncio() -> None:
+    class End(BaseException): ...
+
+    async def call(items: Sequence[int]) -> Sequence[int]:
+        raise End
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, facts: told.append(facts))
+    batcher = Batcher(call)
+    with suppress(End):  # pytest.raises would keep the error, and with it the task that is looked for
+        await batcher(1)
+    await batcher.drain()
+    batcher._running = None
+    gc.collect()
+    assert told == []
