@@ -92,22 +92,12 @@ def _closing(version: VersionRow, timings: Timings) -> Iterator[Emission]:
 
 
 def _growing(version: VersionRow, timings: Timings) -> Iterator[Emission]:
-    """What is there so far: when it has doubled, when it stalls, when it falls quiet, when something changed.
-
-    In place of an older version that is there as a whole comes a whole one, or one whose end nobody announced.
-    """
+    """What is there so far: when it has doubled, when it stalls, when it falls quiet, when something changed."""
     wait_ms, stalled_ms = _ms(timings.prefix_wait_s), _ms(timings.stalled_s)
     if version.cancelled and not version.pages_ok:
         return
-    if version.replaces_whole and not version.emitted_revision:
-        if version.count is None:
-            yield Emission(due_ms=version.last_ms + stalled_ms, reach=version.page_max)
-        return
     if not version.emitted_revision:
-        first = timings.growing_first_pages
-        if version.prefix:
-            yield Emission(due_ms=version.first_ms + wait_ms, reach=min(version.prefix, first))
-        yield Emission(due_ms=version.moved_ms + stalled_ms, reach=min(version.page_max, first))
+        yield from _first(version, timings)
         return
     free_ms = version.emitted_ms + (wait_ms if version.indexed else max(wait_ms, _ms(timings.receipt_s)))
     stall_ms = version.moved_ms + stalled_ms
@@ -120,6 +110,19 @@ def _growing(version: VersionRow, timings: Timings) -> Iterator[Emission]:
         yield Emission(due_ms=max(free_ms, due_ms), reach=version.page_max)
     if version.changed:
         yield Emission(due_ms=free_ms, reach=max(version.emitted_reach, version.prefix))
+
+
+def _first(version: VersionRow, timings: Timings) -> Iterator[Emission]:
+    """A few pages, soon. In place of an older version that is there as a whole only one whose end nobody announced."""
+    wait_ms, stalled_ms = _ms(timings.prefix_wait_s), _ms(timings.stalled_s)
+    if version.replaces_whole:
+        if version.count is None:
+            yield Emission(due_ms=version.last_ms + stalled_ms, reach=version.page_max)
+        return
+    few = timings.growing_first_pages
+    if version.prefix:
+        yield Emission(due_ms=version.first_ms + wait_ms, reach=min(version.prefix, few))
+    yield Emission(due_ms=version.moved_ms + stalled_ms, reach=min(version.page_max, few))
 
 
 def _ms(seconds: float) -> int:
